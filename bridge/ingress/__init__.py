@@ -1,0 +1,1 @@
+"""The door: callbacks in, acknowledgements and decisions out."""

@@ -1,0 +1,1 @@
+"""The providers: each knows one vendor's wire."""

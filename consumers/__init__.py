@@ -1,0 +1,1 @@
+"""The readers: take the log in, write stores and rule sets."""

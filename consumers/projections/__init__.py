@@ -1,0 +1,1 @@
+"""The projections: from envelopes to rows, one file per family of tables."""

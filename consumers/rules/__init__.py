@@ -1,0 +1,1 @@
+"""The rules: documents, their compiled form, the served set, its publication."""

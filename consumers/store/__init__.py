@@ -1,0 +1,1 @@
+"""The stores behind the projections: SQLite and PostgreSQL, held to one contract."""

@@ -1,0 +1,86 @@
+"""The Store protocol: a SQL database in which effects and checkpoint commit together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Executable
+
+from bridge.log.base import TopicPartition
+
+Row = Mapping[str, Any]
+
+
+class CheckpointKey(NamedTuple):
+    """Whose progress, in which log. ``log_id`` keeps a checkpoint from being used on a foreign log."""
+
+    consumer: str
+    log_id: str
+    partition: TopicPartition
+
+
+class Claim(NamedTuple):
+    """The right to move one checkpoint: held until somebody else claims it (a higher epoch)."""
+
+    key: CheckpointKey
+    next_offset: int | None
+    epoch: int
+    owner: str
+
+
+class Checkpoint(NamedTuple):
+    """One checkpoint row, as operators see it. Times are milliseconds since the epoch."""
+
+    key: CheckpointKey
+    next_offset: int | None
+    epoch: int
+    owner: str
+    last_event_ms: int | None
+    updated_ms: int
+
+
+class Effect(NamedTuple):
+    """One statement with its parameter rows, executed in order within the transaction."""
+
+    statement: Executable
+    rows: Sequence[Row]
+
+
+class Store(Protocol):
+    """A SQL database reached through transactions that carry effects and checkpoint together.
+
+    Promises: ``commit`` is all or nothing; its first statement moves the checkpoint only if offset and
+    epoch are what the claim holds; driver errors come out as StoreUnavailable, StoreRefused or Fenced.
+    """
+
+    async def open(self) -> None:
+        """Connect and migrate to this program's tables, under a lock. Raises StoreUnavailable."""
+
+    async def claim(self, key: CheckpointKey, owner: str) -> Claim:
+        """Raise the epoch of the checkpoint (made if missing) and return the claim on it.
+
+        Every older claim on the key is fenced from now on. ``next_offset`` is None for a new consumer.
+        """
+
+    async def commit(
+        self, claim: Claim, next_offset: int, effects: Sequence[Effect], last_event_ms: int | None = None
+    ) -> Claim:
+        """Execute the effects and move the checkpoint to ``next_offset`` in one transaction.
+
+        Returns the claim to use next. Raises Fenced (nothing written), StoreUnavailable (retriable; the
+        caller claims anew if it cannot know whether it was written), StoreRefused (nothing written).
+        """
+
+    async def checkpoints(self, consumer: str | None = None) -> Sequence[Checkpoint]:
+        """Return the checkpoints of one consumer, or of all."""
+
+    async def rewind(self, key: CheckpointKey, next_offset: int, owner: str) -> Claim:
+        """Set the checkpoint to ``next_offset`` and raise its epoch, so a running consumer is fenced."""
+
+    async def drop(self, consumer: str) -> int:
+        """Forget every checkpoint of the consumer and return how many there were; its tables stay."""
+
+    async def select(self, statement: Executable) -> Sequence[Row]:
+        """Return the rows of a read-only statement."""
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,1 @@
+"""The vocabulary: what the bridge and its consumers agree on. Imports nothing of ours."""
