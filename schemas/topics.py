@@ -3,6 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 DAY_MS: Final = 86_400_000
+_DEAD_LETTER_HEADERS: Final = 65_536
 
 
 class Topic(NamedTuple):
@@ -40,10 +41,10 @@ TOPICS: Final[dict[str, Topic]] = {
 }
 
 
-def max_message_bytes(body_bytes: int) -> int:
-    """Return the largest record a topic must take for a body cap of ``body_bytes``: eight times that.
+def max_message_bytes(topic: str, body_bytes: int) -> int:
+    """Return the largest record ``topic`` must take for a body cap of ``body_bytes``: eight times that.
 
     A body that is not JSON travels as base64 (4/3), a JSON body may grow when written again, and the
-    normalized fields repeat parts of it.
+    normalized fields repeat parts of it. Dead letters carry the original record and their own headers.
     """
-    return 8 * body_bytes
+    return 8 * body_bytes + (_DEAD_LETTER_HEADERS if topic == DLQ else 0)

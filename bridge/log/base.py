@@ -85,6 +85,17 @@ class Reader(Protocol):
         """Release what the reader holds; further reads are errors."""
 
 
+class Subscription(Reader, Protocol):
+    """A reader whose partitions are shared with the other members of its group."""
+
+    async def note(self, partition: TopicPartition, next_offset: int) -> None:
+        """Tell others how far the group has got: a courtesy, never the truth (that is the checkpoint).
+
+        Kafka: committed offsets for lag tools, at most once a second. Segment logs: the mark below which
+        the journal may forget. Never raises for an unreachable log.
+        """
+
+
 class Assignee(Protocol):
     """Who is told which partitions a subscription owns: a runner, which claims their checkpoints."""
 
@@ -143,7 +154,7 @@ class Log(Protocol):
 
     def subscribe(
         self, topics: Sequence[str], group: str, assignee: Assignee
-    ) -> AbstractAsyncContextManager[Reader]:
+    ) -> AbstractAsyncContextManager[Subscription]:
         """Enter to read the partitions of ``topics`` that this member of ``group`` is assigned.
 
         Members of one group share the partitions; each is owned by one member at a time. A fenced runner
