@@ -15,7 +15,7 @@ _REASON_CHARS: Final = 2000
 
 
 def dead_letter_id(consumer: str, log_id: str, position: Position) -> str:
-    """Return the id of the dead letter a consumer makes of one record: the same however often it is parked."""
+    """Return the id of the dead letter a consumer makes of one record, the same each time it is parked."""
     text = "\n".join((consumer, log_id, *map(str, position)))
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
