@@ -1,0 +1,77 @@
+"""The operators' port: /livez, /readyz with its parts named, /metrics."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bridge.errors import ConfigurationError
+from bridge.telemetry import REGISTRY
+
+
+class Part(NamedTuple):
+    """How one part of the process is doing.
+
+    ``says`` is one sentence for an operator. Only a part that ``gates`` turns readiness: an outage of Kafka
+    must not make an orchestrator remove every instance.
+    """
+
+    ok: bool
+    says: str
+    gates: bool = False
+    details: Mapping[str, Any] = {}
+
+
+class OpsServer:
+    """Serves health and metrics; ``parts`` is asked at every look."""
+
+    def __init__(self, parts: Callable[[], Mapping[str, Part]]) -> None:
+        self._parts = parts
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen and return the address in effect (port 0 takes a free one). Raises ConfigurationError."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigurationError(
+                f"cannot listen for operators on {host}:{port}: {error.strerror}; set ops.host and ops.port "
+                "(each process needs its own, 0 takes a free one)"
+            ) from error
+        address = self._runner.addresses[0]
+        return str(address[0]), int(address[1])
+
+    async def stop(self) -> None:
+        """Close the port; looks under way are finished within a second."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _json({"alive": True}, 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        parts = self._parts()
+        ready = all(part.ok for part in parts.values() if part.gates)
+        shown = {
+            name: {"ok": part.ok, "says": part.says, "gates": part.gates, **part.details}
+            for name, part in parts.items()
+        }
+        return _json({"ready": ready, "parts": shown}, 200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _json(content: Any, status: int) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(content, default=str), status=status, content_type="application/json"
+    )
