@@ -42,7 +42,10 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return [item if isinstance(item, str) else str(item) for item in orjson.loads(value)]
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"a list is JSON or separated by commas; as JSON this fails: {error}") from error
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
