@@ -1,0 +1,113 @@
+"""Real parts for every test that asks for them, started once a session, and how many tests met them."""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from tests.parts import KafkaServer, PartMissing, PostgresServer, start_kafka, start_postgres
+
+Part = TypeVar("Part")
+FIXTURES = {
+    "kafka": {"kafka", "own_kafka", "sasl_kafka"},
+    "postgres": {"postgres", "postgres_url", "postgres_database", "own_postgres"},
+}
+_marks: dict[str, list[str]] = {}
+_ran: Counter[str] = Counter()
+_missing: set[str] = set()
+
+
+@contextmanager
+def _had(part: AbstractContextManager[Part]) -> Iterator[Part]:
+    """Skip the test where the part cannot be had; under CI that is a failure."""
+    try:
+        server = part.__enter__()
+    except PartMissing as reason:
+        _missing.add(str(reason))
+        if os.environ.get("CI"):
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
+    try:
+        yield server
+    finally:
+        part.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """The broker all tests share: use topics and groups of your own (a prefix made per test)."""
+    with _had(start_kafka()) as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[KafkaServer]:
+    """A broker of this test alone, to stop and start again."""
+    with _had(start_kafka(own=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sasl_kafka() -> Iterator[KafkaServer]:
+    """A broker that wants its clients to log in; ``security`` says as whom."""
+    with _had(start_kafka(sasl=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server all tests share: use a database of your own (``postgres_database``)."""
+    with _had(start_postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: PostgresServer) -> str:
+    """The address of the shared server's own database, ``postgresql://user@host:port/db``."""
+    return postgres.url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of this test alone, to stop and start again."""
+    with _had(start_postgres(own=True)) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres: PostgresServer) -> Iterator[str]:
+    """The address of an empty database of this test alone."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    yield postgres.url_of(name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a real part, also where its author did not."""
+    for item in items:
+        for mark, fixtures in FIXTURES.items():
+            if fixtures & set(getattr(item, "fixturenames", ())) and item.get_closest_marker(mark) is None:
+                item.add_marker(mark)
+        _marks[item.nodeid] = [mark for mark in FIXTURES if item.get_closest_marker(mark)]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests that ran against each part, whatever their outcome."""
+    if report.when == "call" and not report.skipped:
+        _ran.update(_marks.get(report.nodeid, []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests met a real Kafka and a real PostgreSQL, and why others did not."""
+    terminalreporter.write_line(f"kafka tests: {_ran['kafka']} ran, postgres tests: {_ran['postgres']} ran")
+    for reason in sorted(_missing):
+        terminalreporter.write_line(f"NOT TESTED AGAINST A REAL PART: {reason}", red=True, bold=True)

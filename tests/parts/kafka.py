@@ -1,0 +1,218 @@
+"""A real Kafka broker (KRaft, one node): an address, a container, or Apache Kafka's published jars."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.parts.containers import container
+from tests.parts.jars import java, kafka_jars
+from tests.parts.process import Command, PartMissing, Server, free_port, run
+
+ADDRESS = "IMBRIDGE_TEST_KAFKA"
+IMAGE = os.environ.get("IMBRIDGE_TEST_KAFKA_IMAGE", "apache/kafka:4.1.0")
+CLUSTER_ID = "aW1icmlkZ2UtdGVzdHMtMQ"
+USERNAME, PASSWORD = "imbridge", "open-sesame"
+STARTED = "Kafka Server started"
+START_SECONDS = 60
+
+
+class _Engine(Protocol):
+    def start(self) -> None: ...
+    def stop(self, *, kill: bool) -> None: ...
+
+
+class KafkaServer:
+    """One broker at ``bootstrap_servers``. ``how`` says where it comes from.
+
+    With ``sasl`` clients speak SASL_PLAINTEXT, mechanism PLAIN, as USERNAME with PASSWORD.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, how: str, engine: _Engine | None, *, sasl: bool = False
+    ) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.how = how
+        self.sasl = sasl
+        self._engine = engine
+
+    @property
+    def security(self) -> dict[str, str]:
+        """What a client needs to log in, as keyword arguments of KafkaLog; empty without SASL."""
+        if not self.sasl:
+            return {}
+        return {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_username": USERNAME,
+            "sasl_password": PASSWORD,
+        }
+
+    def stop(self, *, kill: bool = True) -> None:
+        """End the broker, by default without warning; its data stay."""
+        self._own().stop(kill=kill)
+
+    def start(self) -> None:
+        """Start the broker again at the same address with the same data; returns once it accepts clients."""
+        self._own().start()
+
+    def _own(self) -> _Engine:
+        if self._engine is None:
+            raise PartMissing(f"{self.bootstrap_servers} was given in {ADDRESS}: it is not ours to stop")
+        return self._engine
+
+
+@contextmanager
+def start_kafka(
+    *, own: bool = False, sasl: bool = False, running: bool = True, settings: Mapping[str, str] | None = None
+) -> Iterator[KafkaServer]:
+    """Yield a broker and end it afterwards. Raises PartMissing, saying everything that was tried.
+
+    ``own``: not the shared one given in the environment, so that it may be stopped. With ``running=False``
+    it has an address but is not started yet. ``settings`` are added to the broker's properties.
+    """
+    address = os.environ.get(ADDRESS)
+    if address and not (own or sasl or settings):
+        yield KafkaServer(address, f"address in {ADDRESS}", None)
+        return
+    wanted = {**(_RESTARTS if own else {}), **(_SASL if sasl else {}), **(settings or {})}
+    tried = []
+    with ExitStack() as ending:
+        for make in (_in_container, _from_jars):
+            try:
+                server = ending.enter_context(make(wanted, sasl=sasl, running=running))
+            except PartMissing as reason:
+                tried.append(str(reason))
+            else:
+                break
+        else:
+            raise PartMissing("no Kafka: " + "; ".join([f"{ADDRESS} is not set", *tried]))
+        yield server
+
+
+# A killed broker is let in again only once its old session has ended.
+_RESTARTS = {"broker.session.timeout.ms": "1500", "broker.heartbeat.interval.ms": "300"}
+_SASL = {
+    "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.client.plain.sasl.jaas.config": (
+        f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USERNAME}="{PASSWORD}";'
+    ),
+}
+
+
+def _properties(listen: str, ports: tuple[int, int, int], advertised: str, data: str) -> dict[str, str]:
+    client, internal, controller = ports
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"CLIENT://{listen}:{client},INTERNAL://127.0.0.1:{internal},"
+        f"CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"CLIENT://{advertised},INTERNAL://127.0.0.1:{internal}",
+        "inter.broker.listener.name": "INTERNAL",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": data,
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "auto.create.topics.enable": "false",
+        "log.retention.check.interval.ms": "1000",
+        "log.segment.delete.delay.ms": "100",
+    }
+
+
+class _Jars:
+    """A broker of the published jars, run by Java as a child process."""
+
+    def __init__(self, command: Command, output: Path) -> None:
+        self._command = command
+        self._output = output
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        server = self._server = Server(self._command, self._output)
+        server.wait_until(lambda: STARTED in server.said(), START_SECONDS)
+
+    def stop(self, *, kill: bool) -> None:
+        if self._server is not None:
+            self._server.end(kill=kill)
+
+
+@contextmanager
+def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool) -> Iterator[KafkaServer]:
+    runtime, jars = java(), kafka_jars()
+    place = Path(tempfile.mkdtemp(prefix="imbridge-kafka-"))
+    ports = (free_port(), free_port(), free_port())
+    address = f"127.0.0.1:{ports[0]}"
+    properties = {**_properties("127.0.0.1", ports, address, str(place / "data")), **wanted}
+    config = place / "server.properties"
+    config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    jvm: Command = [runtime, "-cp", f"{jars}/*", "-XX:+UseSerialGC"]
+    engine = _Jars([*jvm, "-Xms256m", "-Xmx512m", "kafka.Kafka", config], place / "broker.log")
+    try:
+        format_storage: Command = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", config]
+        run([*jvm, "-XX:TieredStopAtLevel=1", *format_storage], START_SECONDS)
+        if running:
+            engine.start()
+        yield KafkaServer(address, f"jars in {jars}, run by {runtime}", engine, sasl=sasl)
+    finally:
+        engine.stop(kill=True)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class _Container:
+    """A broker in a container, its port bound to one of ours so that it keeps its address."""
+
+    def __init__(self, box: Any) -> None:
+        self._box = box
+        self._made = False
+
+    def start(self) -> None:
+        from testcontainers.core.waiting_utils import wait_for_logs
+
+        if self._made:
+            self._box.get_wrapped_container().start()
+        else:
+            self._box.start()
+            self._made = True
+        wait_for_logs(self._box, STARTED, timeout=START_SECONDS)
+
+    def stop(self, *, kill: bool) -> None:
+        if self._made:
+            self._box.get_wrapped_container().stop(timeout=0 if kill else 10)
+
+    def remove(self) -> None:
+        if self._made:
+            self._box.stop()
+
+
+@contextmanager
+def _in_container(wanted: Mapping[str, str], *, sasl: bool, running: bool) -> Iterator[KafkaServer]:
+    box = container(IMAGE)
+    port = free_port()
+    address = f"{box.get_docker_client().host()}:{port}"
+    properties = {**_properties("0.0.0.0", (9092, 9094, 9093), address, "/tmp/kafka-data"), **wanted}
+    box.with_bind_ports(9092, port).with_env("CLUSTER_ID", CLUSTER_ID)
+    for name, value in properties.items():
+        box.with_env(_env_name(name), value)
+    engine = _Container(box)
+    try:
+        if running:
+            engine.start()
+        yield KafkaServer(address, f"container of {IMAGE}", engine, sasl=sasl)
+    finally:
+        engine.remove()
+
+
+def _env_name(name: str) -> str:
+    """The image turns ``KAFKA_A_B__C___D`` into ``a.b_c-d``."""
+    return "KAFKA_" + name.replace("-", "___").replace("_", "__").replace(".", "_").upper()
