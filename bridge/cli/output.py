@@ -1,0 +1,55 @@
+"""What the command line prints: tables for people on standard output, JSON for programs, the rest on stderr.
+
+Text that came over the wire is made harmless first: a hostile nickname must not steer a terminal.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_out = Console(highlight=False, soft_wrap=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def clean(value: Any) -> str:
+    """Return the value as one line of text without control characters; absent values are a dash."""
+    if value is None:
+        return "-"
+    text = value if isinstance(value, str) else str(value)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print one table on standard output; an empty one says so."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(value)) for value in row))
+    _out.print(table if table.row_count else Text(f"{title}: none"))
+
+
+def print_line(text: str, style: str = "") -> None:
+    """Print one line of our own words on standard output."""
+    _out.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document on one line on standard output."""
+    print_bytes(orjson.dumps(content, default=str))
+
+
+def print_bytes(line: bytes) -> None:
+    """Print bytes and a line end on standard output, as they are."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def complain(text: str) -> None:
+    """Print one message on standard error."""
+    _err.print(Text(text), soft_wrap=True)
