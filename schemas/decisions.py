@@ -37,12 +37,18 @@ class Effect(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one rule said about one question."""
+    """What one rule said about one question.
+
+    ``effect`` is what it asks for, None where it asks for nothing: it only annotates, or it did not match
+    because it hinges on the facts named in ``missing``. Shadow outcomes never reach the answer.
+    """
 
     rule: str
     rev: int
     mode: Literal["enforce", "shadow"]
-    effect: Effect
+    effect: Effect | None
+    matched: bool = True
+    missing: tuple[str, ...] = ()
 
 
 class RuleSet(NamedTuple):
@@ -57,9 +63,12 @@ class Decision(NamedTuple):
     """The answer to one question.
 
     ``wanted`` is what the rules resolved to, ``sent`` what the provider was told; they differ where the
-    provider cannot refuse some. ``reason_code`` is the provider's code, None for its default.
+    provider cannot refuse some. ``reason_code`` is the provider's code, None for its default;
+    ``reason_rule`` names the rule whose reason it is. ``outcomes`` holds every rule that matched or hinged
+    on a missing fact; ``facts`` the facts the rules in scope consult, with their values.
     ``staleness_ms`` is the age of the rules at the moment of deciding. ``fallback`` says why the
-    configured fallback answered instead of the rules, None when the rules answered.
+    configured fallback answered instead of the rules, None when the rules answered. ``shadow`` is what
+    would have been wanted were the matching shadow rules enforced, None when none matched.
     """
 
     wanted: Effect
@@ -72,3 +81,5 @@ class Decision(NamedTuple):
     facts: Mapping[str, Any] = {}
     fallback: str | None = None
     elapsed_us: int = 0
+    reason_rule: str | None = None
+    shadow: Effect | None = None
