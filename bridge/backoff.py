@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class Backoff:
-    """Delays in seconds that double up to ``cap``, each drawn from the upper half so that many do not march."""
+    """Delays in seconds that double up to ``cap``, drawn from the upper half: many do not march."""
 
     def __init__(self, first: float = 0.1, cap: float = 10.0) -> None:
         self._first, self._cap = first, cap
