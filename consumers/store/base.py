@@ -39,7 +39,7 @@ class Checkpoint(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """One statement with its parameter rows, executed in order within the transaction."""
+    """One statement, executed once for each of its parameter rows; without rows it is not executed."""
 
     statement: Executable
     rows: Sequence[Row]
@@ -50,10 +50,14 @@ class Store(Protocol):
 
     Promises: ``commit`` is all or nothing; its first statement moves the checkpoint only if offset and
     epoch are what the claim holds; driver errors come out as StoreUnavailable, StoreRefused or Fenced.
+    Statements are written once and run on every store (``INSERT ... ON CONFLICT``, row values).
     """
 
     async def open(self) -> None:
-        """Connect and migrate to this program's tables, under a lock. Raises StoreUnavailable."""
+        """Connect and migrate to this program's tables, under a lock; opening twice is opening once.
+
+        Raises StoreUnavailable (the same call may succeed later), StoreError (made by a newer program).
+        """
 
     async def claim(self, key: CheckpointKey, owner: str) -> Claim:
         """Raise the epoch of the checkpoint (made if missing) and return the claim on it.
@@ -64,10 +68,11 @@ class Store(Protocol):
     async def commit(
         self, claim: Claim, next_offset: int, effects: Sequence[Effect], last_event_ms: int | None = None
     ) -> Claim:
-        """Execute the effects and move the checkpoint to ``next_offset`` in one transaction.
+        """Execute the effects and move the checkpoint forward to ``next_offset`` in one transaction.
 
-        Returns the claim to use next. Raises Fenced (nothing written), StoreUnavailable (retriable; the
-        caller claims anew if it cannot know whether it was written), StoreRefused (nothing written).
+        Returns the claim to use next. Raises Fenced (nothing written), StoreUnavailable (it may or may not
+        have been written: the same call again is safe, and finds out), StoreRefused (nothing written),
+        ValueError (``next_offset`` is not beyond the claim's).
         """
 
     async def checkpoints(self, consumer: str | None = None) -> Sequence[Checkpoint]:

@@ -1,0 +1,57 @@
+"""The store in one SQLite file; several processes may use it at once."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+from bridge.errors import ConfigurationError
+from bridge.log.clock import wall_ms
+from consumers.store.sql import READ_ONLY, SqlStore
+
+_WRITERS = 1  # SQLite has one writer at a time: ours queue here, not in its busy loop
+_READERS = 2
+_REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+class SqliteStore(SqlStore):
+    """A SQLite file in WAL mode, synced at every commit. ``lock_seconds`` bounds the wait for its lock."""
+
+    def __init__(self, url: str, *, lock_seconds: float = 10, now_ms: Callable[[], int] = wall_ms) -> None:
+        path = make_url(url).database
+        if not path or path == ":memory:":
+            raise ConfigurationError(f"store.url {url!r} names no file: write sqlite:///path/to/store.db")
+        engine = _engine(url, lock_seconds)
+        super().__init__(engine, f"SQLite file {path}", writers=_WRITERS, readers=_READERS, now_ms=now_ms)
+
+    def _lock_schema(self, connection: Connection) -> None:
+        """Do nothing more: BEGIN IMMEDIATE holds the only write lock there is."""
+
+    def _refuses(self, error: BaseException) -> bool:
+        return isinstance(error, _REFUSED)
+
+
+def _engine(url: str, lock_seconds: float) -> Engine:
+    arguments = {"timeout": lock_seconds, "check_same_thread": False, "isolation_level": None}
+    size = _WRITERS + _READERS
+    engine = create_engine(
+        url, connect_args=arguments, pool_size=size, max_overflow=0, pool_timeout=30, hide_parameters=True
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _: object) -> None:
+    """Make every commit reach the disk, and let readers go on beside the writer."""
+    for setting in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that reads first could not take it later."""
+    reading = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql(f"PRAGMA query_only={int(reading)}")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
