@@ -1,0 +1,141 @@
+"""From one question and a compiled set to a decision: pure, no input or output, nothing awaited."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Literal, NamedTuple
+
+from consumers.rules.acts import ACTS, Act, Values
+from consumers.rules.index import Index, Shelf
+from consumers.rules.rule import SAMPLE_KEY, Rule
+from schemas.decisions import Decision, Effect, Outcome, Question, RuleSet
+
+Said = tuple[Rule, Outcome]
+FallbackReason = Literal["not_ready", "no_rules", "too_stale", "needs", "error"]
+_ALLOW = Effect("allow")
+_DENY = Effect("deny")
+
+
+class Verdict(NamedTuple):
+    """What the rules resolve to, and the rules that brought it about."""
+
+    wanted: Effect
+    because: Sequence[Rule]
+
+
+def decide(
+    index: Index, rule_set: RuleSet, question: Question, staleness_ms: int, now_ms: int, fallback: str
+) -> Decision:
+    """Return what the rules say: every rule in scope is evaluated, none first."""
+    act = ACTS.get(question.act)
+    if act is None:
+        return Decision(_ALLOW, _ALLOW, rule_set=rule_set, staleness_ms=staleness_ms)
+    values = act.values(question)
+    values[SAMPLE_KEY] = question.partitionkey
+    shelves = index.find(act.name, values)
+    stale = _too_stale(shelves, values, staleness_ms, now_ms)
+    if stale:
+        decision = fallen_back(fallback, "needs")
+        return decision._replace(rule_set=rule_set, staleness_ms=staleness_ms, outcomes=stale)
+    said = _ask(chain.from_iterable(shelf.rules for shelf in shelves), values, question.members, now_ms)
+    enforced = resolve([one for one in said if one[0].mode == "enforce"], question.members)
+    sent, because = enforceable(enforced, question.partial)
+    teller = min(because, key=lambda rule: rule.rank, default=None)
+    return Decision(
+        wanted=enforced.wanted,
+        sent=sent,
+        reason_text=_text(teller, act, sent),
+        reason_code=_code(teller, question, sent),
+        rule_set=rule_set,
+        staleness_ms=staleness_ms,
+        outcomes=tuple(outcome for _, outcome in said),
+        facts=_facts(shelves, values),
+        reason_rule=teller.id if teller else None,
+        shadow=_shadow(said, question.members),
+    )
+
+
+def resolve(said: Sequence[Said], members: Sequence[str]) -> Verdict:
+    """Return the strongest effect and its rules: override-allow, deny, members refused, allow, default."""
+    wishes = [(rule, outcome.effect) for rule, outcome in said if outcome.effect is not None]
+    overriding = [rule for rule, effect in wishes if effect.kind == "allow" and rule.override]
+    if overriding:
+        return Verdict(_ALLOW, overriding)
+    denying = [rule for rule, effect in wishes if effect.kind == "deny"]
+    if denying:
+        return Verdict(_DENY, denying)
+    refusing = [(rule, effect) for rule, effect in wishes if effect.kind == "refuse_members"]
+    if refusing:
+        return _refused([effect for _, effect in refusing], [rule for rule, _ in refusing], members)
+    return Verdict(_ALLOW, [rule for rule, _ in wishes])
+
+
+def _refused(effects: Sequence[Effect], rules: Sequence[Rule], members: Sequence[str]) -> Verdict:
+    kept_out = set(chain.from_iterable(effect.refused for effect in effects))
+    refused = tuple(member for member in dict.fromkeys(members) if member in kept_out)
+    if len(refused) == len(set(members)):
+        return Verdict(_DENY, rules)
+    return Verdict(Effect("refuse_members", refused), rules)
+
+
+def enforceable(verdict: Verdict, partial: bool) -> Verdict:
+    """Return what the provider can be told: where it cannot refuse some, its rules say deny or allow.
+
+    One rule that says deny is enough.
+    """
+    if partial or verdict.wanted.kind != "refuse_members":
+        return verdict
+    denying = [rule for rule in verdict.because if rule.deny_when_partial_unsupported]
+    return Verdict(_DENY, denying) if denying else Verdict(_ALLOW, verdict.because)
+
+
+def fallen_back(fallback: str, why: FallbackReason) -> Decision:
+    """Return the configured answer, marked with why the rules did not give it."""
+    effect = _DENY if fallback == "deny" else _ALLOW
+    text = "No decision can be made at the moment." if fallback == "deny" else ""
+    return Decision(wanted=effect, sent=effect, reason_text=text, fallback=why)
+
+
+def _ask(rules: Iterable[Rule], values: Values, members: Sequence[str], now_ms: int) -> list[Said]:
+    everyone = frozenset(members)
+    said = []
+    for rule in rules:
+        outcome = rule.outcome(values, everyone)
+        if outcome is not None and now_ms < rule.expires_ms:
+            said.append((rule, outcome))
+    said.sort(key=lambda one: one[0].rank)
+    return said
+
+
+def _too_stale(
+    shelves: Iterable[Shelf], values: Values, staleness_ms: int, now_ms: int
+) -> tuple[Outcome, ...]:
+    """Return the enforced rules in scope that do not answer for rules as old as these."""
+    return tuple(
+        Outcome(rule.id, rule.rev, rule.mode, None, matched=False, missing=("max_staleness",))
+        for shelf in shelves
+        for rule in shelf.needy
+        if staleness_ms > rule.max_staleness_ms
+        and now_ms < rule.expires_ms
+        and rule.in_scope(values) is not False
+    )
+
+
+def _shadow(said: Sequence[Said], members: Sequence[str]) -> Effect | None:
+    if not any(outcome.effect for rule, outcome in said if rule.mode == "shadow"):
+        return None
+    return resolve(said, members).wanted
+
+
+def _facts(shelves: Iterable[Shelf], values: Values) -> dict[str, Any]:
+    names = frozenset[str]().union(*(shelf.facts for shelf in shelves))
+    return {name: value for name in sorted(names) if (value := values[name]) is not None}
+
+
+def _text(teller: Rule | None, act: Act, sent: Effect) -> str:
+    if teller is not None and teller.text:
+        return teller.text
+    return "" if sent.kind == "allow" else act.refusal
+
+
+def _code(teller: Rule | None, question: Question, sent: Effect) -> int | None:
+    return teller.codes.get(question.callback.provider) if teller and sent.kind == "deny" else None

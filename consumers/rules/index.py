@@ -1,0 +1,67 @@
+"""Which rules a question concerns: looked up by act, provider, app, type and group, not searched for."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import product
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from consumers.rules.acts import PROVIDERS, Values
+from consumers.rules.rule import Rule
+
+_ANY: Final = object()
+Key = tuple[Any, ...]
+
+
+class Shelf(NamedTuple):
+    """Rules with the same scope, highest rank first; ``needy`` are those that want fresh rules."""
+
+    rules: tuple[Rule, ...]
+    facts: frozenset[str]
+    needy: tuple[Rule, ...]
+
+
+class Index:
+    """Rules by scope. A rule stands on every shelf its scope names, so a look-up costs the same for any set.
+
+    A rule that names groups or types also stands where the provider did not say them (None): there it
+    hinges on a missing fact, which its outcome says.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        shelves: dict[Key, list[Rule]] = defaultdict(list)
+        for rule in sorted(rules, key=lambda rule: rule.rank):
+            for key in _keys(rule):
+                shelves[key].append(rule)
+        self._shelves = {key: _shelf(placed) for key, placed in shelves.items()}
+
+    def find(self, act: str, values: Values) -> list[Shelf]:
+        """Return the shelves of the rules whose scope the question is in, or may be in."""
+        named = values["request.provider"]
+        provider = named if named in PROVIDERS else _ANY
+        app, kind, group = values["request.app"], values.get("group.type"), values.get("group.id")
+        keys = (
+            (act, provider, _ANY, _ANY),
+            (act, provider, app, _ANY),
+            (act, provider, _ANY, kind),
+            (act, provider, app, kind),
+            (act, provider, group),
+        )
+        return [self._shelves[key] for key in keys if key in self._shelves]
+
+
+def _keys(rule: Rule) -> Iterator[Key]:
+    scope = rule.scope
+    providers = scope.providers or (*PROVIDERS, _ANY)
+    if scope.groups:
+        yield from product(rule.acts, providers, (*scope.groups, None))
+        return
+    apps = scope.apps or (_ANY,)
+    kinds = (*scope.types, None) if scope.types else (_ANY,)
+    yield from product(rule.acts, providers, apps, kinds)
+
+
+def _shelf(rules: list[Rule]) -> Shelf:
+    facts = frozenset[str]().union(*(rule.facts for rule in rules))
+    needy = tuple(rule for rule in rules if rule.mode == "enforce" and rule.max_staleness_ms < inf)
+    return Shelf(tuple(rules), facts, needy)

@@ -1,0 +1,208 @@
+"""One rule, compiled: what it says about one question."""
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from math import inf
+from typing import Any, Final, Literal, NamedTuple
+
+from consumers.rules.acts import Values
+from consumers.rules.checks import ANY_APP
+from consumers.rules.clauses import (
+    MEMBER_FACT,
+    Match,
+    Members,
+    Select,
+    compile_match,
+    compile_members,
+    every,
+    leaves,
+)
+from consumers.rules.operators import Lists, operator_of
+from schemas.decisions import Effect, Outcome
+from schemas.envelope import parse_time
+
+SAMPLE_KEY: Final = "#key"
+"""Where the values of a question hold its partition key, which a sample is drawn by."""
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SAMPLE_STEPS: Final = 10_000
+_NOBODY: Final[Members] = frozenset()
+
+
+class Scope(NamedTuple):
+    """What a rule is for; None where it is not narrowed."""
+
+    providers: tuple[str, ...] | None
+    apps: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
+    types: tuple[str, ...] | None
+
+
+class Rule(NamedTuple):
+    """One rule as ``decide`` uses it. Times are milliseconds; ``inf`` where there is no bound.
+
+    ``in_scope`` is the scope again as a predicate; ``match`` is scope and match together.
+    """
+
+    id: str
+    rev: int
+    mode: Literal["enforce", "shadow"]
+    priority: int
+    acts: tuple[str, ...]
+    scope: Scope
+    in_scope: Match
+    match: Match
+    members: Select | None
+    effect: Literal["allow", "deny", "refuse_members", "annotate"]
+    override: bool
+    deny_when_partial_unsupported: bool
+    on_missing: Literal["no_match", "match", "deny"]
+    max_staleness_ms: float
+    expires_ms: float
+    text: str | None
+    codes: Mapping[str, int]
+    facts: frozenset[str]
+    hinges: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[int, str, int]:
+        """Where the rule stands among those whose reason could be told: highest priority first, then id."""
+        return -self.priority, self.id, self.rev
+
+    def outcome(self, values: Values, everyone: Members) -> Outcome | None:
+        """Return what the rule says; None when it does not match and hinges on nothing."""
+        verdict = self.match(values)
+        if verdict is False:
+            return None
+        if self.members is None:
+            sure, possible = (everyone, everyone) if verdict else (_NOBODY, everyone)
+            matched, open_ = verdict is True, verdict is None
+        else:
+            sure, possible = self.members(values, everyone)
+            if verdict is None:
+                sure = _NOBODY
+            matched, open_ = self._quantified(sure, possible, everyone)
+        if open_:
+            return self._hinged(values, matched, sure, possible)
+        return self._said(sure) if matched else None
+
+    def _quantified(self, sure: Members, possible: Members, everyone: Members) -> tuple[bool, bool]:
+        """Return whether enough members match, and whether that (or who) hinges on a missing fact.
+
+        One matching member is enough to deny; to allow, all must match, lest one carries the others in.
+        """
+        if self.effect == "allow":
+            matched = bool(everyone) and sure == everyone
+            return matched, not matched and bool(everyone) and possible == everyone
+        if self.effect == "refuse_members":
+            return bool(sure), sure != possible
+        return bool(sure), not sure and bool(possible)
+
+    def _hinged(self, values: Values, matched: bool, sure: Members, possible: Members) -> Outcome | None:
+        missing = tuple(fact for fact in self.hinges if values[fact] is None)
+        if self.on_missing == "match":
+            return self._said(possible, missing)
+        if self.on_missing == "deny":
+            return Outcome(self.id, self.rev, self.mode, Effect("deny"), matched, missing)
+        if matched:
+            return self._said(sure, missing)
+        return Outcome(self.id, self.rev, self.mode, None, False, missing)
+
+    def _said(self, selected: Members, missing: tuple[str, ...] = ()) -> Outcome:
+        if self.effect == "annotate":
+            effect = None
+        elif self.effect == "refuse_members":
+            effect = Effect("refuse_members", tuple(sorted(selected)))
+        else:
+            effect = Effect(self.effect)
+        return Outcome(self.id, self.rev, self.mode, effect, True, missing)
+
+
+def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
+    """Return a checked rule compiled. A rule that is off compiles as if it were in shadow."""
+    scope = _scope(content.get("scope", {}))
+    in_scope = _in_scope(content, scope, lists)
+    match = every([in_scope, compile_match(content["match"], lists)]) if "match" in content else in_scope
+    needs, reason = content.get("needs", {}), content.get("reason", {})
+    facts, hinges = _facts(content, scope)
+    return Rule(
+        id=content["id"],
+        rev=content["rev"],
+        mode="enforce" if content.get("mode", "enforce") == "enforce" else "shadow",
+        priority=content.get("priority", 0),
+        acts=tuple(content["on"]),
+        scope=scope,
+        in_scope=in_scope,
+        match=match,
+        members=compile_members(content["members"], lists) if "members" in content else None,
+        effect=content["effect"],
+        override=content.get("override", False),
+        deny_when_partial_unsupported=content.get("partial_unsupported", "deny") == "deny",
+        on_missing=needs.get("on_missing", "no_match"),
+        max_staleness_ms=_milliseconds(needs["max_staleness"]) if "max_staleness" in needs else inf,
+        expires_ms=parse_time(content["expires"]) if "expires" in content else inf,
+        text=reason.get("text"),
+        codes=reason.get("code", {}),
+        facts=facts,
+        hinges=hinges,
+    )
+
+
+def _scope(scope: Mapping[str, Any]) -> Scope:
+    def narrowed(values: list[str] | None) -> tuple[str, ...] | None:
+        return None if values is None or ANY_APP in values else tuple(sorted(set(values)))
+
+    group = scope.get("group", {})
+    return Scope(
+        providers=tuple(scope["provider"]) if "provider" in scope else None,
+        apps=narrowed(scope.get("app")),
+        groups=tuple(sorted(set(group["id"]))) if "id" in group else None,
+        types=tuple(sorted(set(group["type"]))) if "type" in group else None,
+    )
+
+
+def _in_scope(content: Mapping[str, Any], scope: Scope, lists: Lists) -> Match:
+    named = {
+        "request.provider": scope.providers,
+        "request.app": scope.apps,
+        "group.id": scope.groups,
+        "group.type": scope.types,
+    }
+    parts: list[Match] = [
+        compile_match({"fact": fact, "in": list(values)}, lists) for fact, values in named.items() if values
+    ]
+    sample = content.get("scope", {}).get("sample", 100)
+    if sample < 100:  # noqa: PLR2004 percent
+        parts.append(_sampled(content["id"], sample))
+    return every(parts) if parts else _always
+
+
+def _always(_: Values) -> bool:
+    return True
+
+
+def _sampled(rule: str, percent: float) -> Callable[[Values], bool]:
+    """Return whether a question is in the sample: the same groups each time, more as the percentage grows."""
+    steps = percent * _SAMPLE_STEPS / 100
+
+    def holds(values: Values) -> bool:
+        digest = blake2b(f"{rule}\n{values[SAMPLE_KEY]}".encode(errors="replace"), digest_size=8).digest()
+        return int.from_bytes(digest) % _SAMPLE_STEPS < steps
+
+    return holds
+
+
+def _facts(content: Mapping[str, Any], scope: Scope) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the request facts a rule consults, and in order those it can hinge on."""
+    consulted = {"group.id"} if scope.groups else set()
+    consulted |= {"group.type"} if scope.types else set()
+    hinges = set(consulted)
+    for part in ("match", "members"):
+        for leaf in leaves(content.get(part, {})):
+            if leaf["fact"] != MEMBER_FACT:
+                consulted.add(leaf["fact"])
+                hinges |= {leaf["fact"]} if operator_of(leaf)[0] != "exists" else set()
+    return frozenset(consulted), tuple(sorted(hinges))
+
+
+def _milliseconds(duration: str) -> int:
+    return int(duration[:-1]) * _SECONDS[duration[-1]] * 1000
