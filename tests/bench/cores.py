@@ -1,0 +1,31 @@
+"""Which core the server under test has to itself, and which ones everybody else shares."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def server_core() -> set[int]:
+    """Return the one core servers under test are pinned to."""
+    return {min(_ALL)}
+
+
+def other_cores() -> set[int]:
+    """Return the cores of load generators and brokers; with a single core that is the same one."""
+    return _ALL - server_core() or _ALL
+
+
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Start processes inside: they and all their threads inherit these cores. Without pinning, no change."""
+    if not _ALL:
+        yield
+        return
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, _ALL)
+
+
+_ALL: set[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

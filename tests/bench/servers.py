@@ -1,0 +1,150 @@
+"""The servers under test: each a child process pinned to one core, its data on a real disk."""
+
+import http.client
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench.cores import pinned, server_core
+from tests.bench.report import disk
+from tests.bench.traffic import PATH, Traffic
+from tests.parts.process import Command, Server, free_port
+
+BARE, BURST, SUSTAINED, DIRECT = "a bare", "b1 burst", "b2 sustained", "c direct"
+_READY_SECONDS = 40.0
+_ENV = shutil.which("env") or "/usr/bin/env"
+_IMBRIDGE = Path(sys.executable).with_name("imbridge")
+
+
+class Target:
+    """A server that answers at ``port``; ``ops`` are the ports that tell its metrics, by role."""
+
+    def __init__(self, name: str, port: int, ops: Mapping[str, int] | None = None) -> None:
+        self.name = name
+        self.port = port
+        self.ops = ops or {}
+        self.runs = itertools.count(1)
+
+    def check(self) -> None:
+        """Return if one callback is acknowledged as Tencent wants it. Raises RuntimeError otherwise."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        body = Traffic(self.port).request(0).partition(b"\r\n\r\n")[2]
+        try:
+            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200 or (said["ActionStatus"], said["ErrorCode"]) != ("OK", 0):
+            raise RuntimeError(f"{self.name} answered {answer.status} {said}: nothing to measure")
+
+    def metric(self, role: str, name: str) -> float:
+        """Return the sum over all labels of one metric of ``imbridge_``; 0 while it has no value."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ops[role]}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        wanted = f"imbridge_{name}"
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == wanted
+        )
+
+
+@contextmanager
+def _child(command: Command, name: str, place: Path, is_ready: "Ready") -> Iterator[None]:
+    with pinned(server_core()):
+        server = Server(command, place / f"{name}.out")
+    try:
+        server.wait_until(is_ready, _READY_SECONDS)
+        yield
+    finally:
+        server.end()
+
+
+class Ready:
+    """Says whether a page answers."""
+
+    def __init__(self, port: int, page: str) -> None:
+        self._url = f"http://127.0.0.1:{port}{page}"
+
+    def __call__(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._url, timeout=1):
+                return True
+        except urllib.error.HTTPError as answer:
+            return answer.code == 405  # a callback's route takes only POST
+        except OSError:
+            return False
+
+
+@contextmanager
+def bare() -> Iterator[Target]:
+    """(a) A handler that parses and answers."""
+    port = free_port()
+    with _place() as place:
+        command: Command = [sys.executable, "-m", "tests.bench.bare", str(port)]
+        with _child(command, "bare", place, Ready(port, "/tencent")):
+            yield Target(BARE, port)
+
+
+@contextmanager
+def direct(bootstrap_servers: str) -> Iterator[Target]:
+    """(c) A handler that waits for Kafka."""
+    port = free_port()
+    with _place() as place:
+        command: Command = [sys.executable, "-m", "tests.bench.direct", str(port), bootstrap_servers]
+        with _child(command, "direct", place, Ready(port, "/tencent")):
+            yield Target(DIRECT, port)
+
+
+@contextmanager
+def burst() -> Iterator[Target]:
+    """(b1) The bridge's ingress alone: answers after fsync, nothing reads the journal."""
+    port, ops = free_port(), free_port()
+    with _place() as place, _role("ingress", place, ops, {"INGRESS__PORT": str(port)}):
+        yield Target(BURST, port, {"ingress": ops})
+
+
+@contextmanager
+def sustained(bootstrap_servers: str) -> Iterator[Target]:
+    """(b2) The bridge's ingress, and beside it on the same core its relay to a real broker."""
+    port, ops, relay = free_port(), free_port(), free_port()
+    kafka = {"KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA__TOPIC_PREFIX": f"bench{port}."}
+    with (
+        _place() as place,
+        _role("ingress", place, ops, {"INGRESS__PORT": str(port), **kafka}),
+        _role("relay", place, relay, kafka),
+    ):
+        yield Target(SUSTAINED, port, {"ingress": ops, "relay": relay})
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="imbridge-bench-", dir=disk()) as place:
+        yield Path(place)
+
+
+@contextmanager
+def _role(role: str, place: Path, ops: int, settings: Mapping[str, str]) -> Iterator[None]:
+    """Run ``imbridge ROLE`` with these settings and no others."""
+    wanted = {"DATA_DIR": str(place / "data"), "OPS__PORT": str(ops), "LOG__LEVEL": "warning", **settings}
+    inherited = [word for name in os.environ if name.startswith("IMBRIDGE_") for word in ("-u", name)]
+    given = [f"IMBRIDGE_{name}={value}" for name, value in wanted.items()]
+    with _child([_ENV, *inherited, *given, _IMBRIDGE, role], role, place, Ready(ops, "/readyz")):
+        yield
+
+
+def wait_until_relayed(target: Target, seconds: float = 60.0) -> None:
+    """Return once the relay has nothing left. Raises RuntimeError when that takes longer."""
+    deadline = time.monotonic() + seconds
+    while target.metric("relay", "relay_lag_records") > 0:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the relay still lags after {seconds:.0f} s")
+        time.sleep(0.1)
