@@ -12,7 +12,8 @@ class Callback(NamedTuple):
 
     ``command`` is the provider's own name, as sent. ``query`` holds every query parameter but secrets.
     ``operation_id`` is OpenIM's header or Tencent's RequestID. ``moment`` is the hybrid time of
-    acceptance: 48 bits milliseconds, 16 bits counter, never going back within a journal.
+    acceptance: 48 bits milliseconds, 16 bits counter, never going back within a journal. ``redacted`` names
+    the secrets that were taken out of query, path or body.
     """
 
     provider: str
@@ -23,6 +24,7 @@ class Callback(NamedTuple):
     body: bytes
     json: Any
     moment: int
+    redacted: tuple[str, ...] = ()
 
     @property
     def received_ms(self) -> int:

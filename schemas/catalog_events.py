@@ -1,0 +1,160 @@
+"""What a row means when a callback arrives: compiled once into functions that build events and questions."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from schemas.callback import Callback
+from schemas.catalog_rows import Row, TimeSource
+from schemas.decisions import Decision, Effect, Outcome, Question
+from schemas.envelope import Envelope, format_time
+from schemas.normalize.fields import compile_fields
+from schemas.normalize.identity import body_id, compile_identity, new_id
+from schemas.normalize.misfit import Misfit
+from schemas.normalize.moments import RECEIVED, TimeReader, compile_time, no_time, place
+from schemas.normalize.origin import origin_of
+from schemas.normalize.templates import compile_template
+
+Normalize = Callable[[Callback], list[Envelope]]
+Ask = Callable[[Callback], Question]
+
+UNRECOGNIZED: Final = "im.unrecognized.v1"
+_PLAIN_COMMAND: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def compile_normalize(row: Row) -> Normalize:
+    """Return the function from a callback of this after-command to its events. It raises Misfit."""
+    read_fields, read_time = compile_fields(row.fields), time_reader(row.time)
+    subject, key = compile_template(row.subject), compile_template(row.partition_key)
+    identify = compile_identity(row.name, row.identity)
+    event_type = row.type
+
+    def normalize(callback: Callback) -> list[Envelope]:
+        body = _object_of(callback)
+        data = read_fields(body)
+        event_ms = read_time(body)
+        event_id = identify(callback, data, event_ms)
+        about, partitionkey = subject(data), key(data)
+        data["origin"] = origin_of(callback)
+        return [_envelope(callback, event_id, event_type, about, partitionkey, data, event_ms)]
+
+    return normalize
+
+
+def compile_question(row: Row) -> Ask:
+    """Return the function from a callback of this before-command to its question. It raises Misfit."""
+    read_fields, members = compile_fields(row.fields), row.members
+    subject, key = compile_template(row.subject), compile_template(row.partition_key)
+    act, partial = row.act, row.answers is not None and row.answers.refuse_some is not None
+
+    def ask(callback: Callback) -> Question:
+        data = read_fields(_object_of(callback))
+        people = tuple(data[members]) if members else ()
+        return Question(act, subject(data), key(data), data, people, partial, callback)
+
+    return ask
+
+
+def time_reader(source: TimeSource | None) -> TimeReader:
+    """Return the function from a body to the vendor's time in milliseconds."""
+    return no_time if source is None else compile_time(source.path, source.unit)
+
+
+def decision_event(row: Row, question: Question, decision: Decision, moment: int) -> Envelope:
+    """Return the event of one decision, with an id of its own and the moment of deciding as its sequence."""
+    callback = question.callback
+    decided = format_time(moment >> 16)
+    return Envelope(
+        id=new_id(callback.provider),
+        source=_source(callback),
+        type=row.type,
+        subject=question.subject,
+        time=decided,
+        recordedtime=decided,
+        sequence=f"{moment:016x}",
+        partitionkey=question.partitionkey,
+        data={**question.data, "decision": _decision(decision), "origin": origin_of(callback)},
+        timebasis=RECEIVED,
+        correlationid=callback.operation_id,
+    )
+
+
+def unrecognized_event(callback: Callback, command: str, read_time: TimeReader, reason: str) -> Envelope:
+    """Return the event that keeps a callback verbatim. ``command`` is its canonical name where known."""
+    plain = command if _PLAIN_COMMAND.fullmatch(command) else "unknown"
+    body = callback.json
+    event_ms = read_time(body) if isinstance(body, dict) else None
+    event_id = body_id(callback, command, event_ms)
+    data = {"reason": reason, "origin": origin_of(callback)}
+    return _envelope(callback, event_id, UNRECOGNIZED, f"command/{plain}", plain, data, None)
+
+
+def _envelope(
+    callback: Callback,
+    event_id: str,
+    event_type: str,
+    subject: str,
+    partitionkey: str,
+    data: dict[str, Any],
+    event_ms: int | None,
+) -> Envelope:
+    time, sequence, basis = place(event_ms, callback.moment)
+    recorded = time if basis else format_time(callback.moment >> 16)
+    return Envelope(
+        event_id,
+        _source(callback),
+        event_type,
+        subject,
+        time,
+        recorded,
+        sequence,
+        partitionkey,
+        data,
+        basis,
+        callback.operation_id,
+    )
+
+
+def _source(callback: Callback) -> str:
+    return f"/im/{callback.provider}/{callback.app}"
+
+
+def _object_of(callback: Callback) -> Mapping[str, Any]:
+    body = callback.json
+    if not isinstance(body, dict):
+        raise Misfit("the body is not a JSON object that parses without loss")
+    return body
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    rules = decision.rule_set
+    return {
+        "wanted": decision.wanted.kind,
+        "sent": decision.sent.kind,
+        "refused": list(decision.wanted.refused),
+        "reason": {"text": decision.reason_text, "code": decision.reason_code, "rule": decision.reason_rule},
+        "rule_set": None if rules is None else rules._asdict(),
+        "staleness_ms": decision.staleness_ms,
+        "rules": [_outcome(outcome) for outcome in decision.outcomes],
+        "shadow": _effect(decision.shadow),
+        "facts": dict(decision.facts),
+        "fallback": decision.fallback,
+        "elapsed_us": decision.elapsed_us,
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    effect = outcome.effect
+    return {
+        "id": outcome.rule,
+        "rev": outcome.rev,
+        "mode": outcome.mode,
+        "matched": outcome.matched,
+        "missing": list(outcome.missing),
+        "effect": None if effect is None else effect.kind,
+        "refused": [] if effect is None else list(effect.refused),
+    }
+
+
+def _effect(effect: Effect | None) -> dict[str, Any] | None:
+    return None if effect is None else {"effect": effect.kind, "refused": list(effect.refused)}
