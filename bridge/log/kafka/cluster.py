@@ -1,0 +1,268 @@
+"""Questions to the cluster: topics and their ids, offsets, configuration, the groups that read a topic."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+from aiokafka import errors as driver
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.coordinator.protocol import ConsumerProtocol
+from aiokafka.protocol.admin import (
+    CreateTopicsRequest,
+    DescribeConfigsRequest,
+    DescribeGroupsRequest,
+    ListGroupsRequest,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from bridge.backoff import Backoff
+from bridge.errors import LogUnavailable
+from bridge.log.base import TopicPartition
+from bridge.log.kafka.connection import Connection
+from bridge.log.kafka.errors import DRIVER_ERRORS, is_passing, translate, translated
+from bridge.log.kafka.protocol import TopicIdsRequest
+
+EARLIEST: Final = -2
+LATEST: Final = -1
+_TRIES: Final = 8
+_TOPIC_RESOURCE: Final = 2
+_ABSENT: Final = {driver.UnknownTopicOrPartitionError.errno, driver.InvalidTopicError.errno}
+# While these are said of a topic its partitions are told all the same.
+_TOLERABLE: Final = {0, driver.LeaderNotAvailableError.errno, driver.ReplicaNotAvailableError.errno}
+Answer = TypeVar("Answer")
+
+
+class PartitionState(NamedTuple):
+    """Who leads a partition (-1 for nobody), and on how many brokers it stands."""
+
+    leader: int
+    replicas: int
+
+
+class TopicState(NamedTuple):
+    """A topic as it stands on the cluster."""
+
+    name: str
+    topic_id: str
+    partitions: Mapping[int, PartitionState]
+
+
+class ClusterState(NamedTuple):
+    """The cluster, its brokers as ``host:port``, and the topics that were asked for and exist."""
+
+    cluster_id: str
+    controller: int
+    brokers: Mapping[int, str]
+    topics: Mapping[str, TopicState]
+
+
+class GroupReading(NamedTuple):
+    """One consumer group that reads a topic: who, how it is, and its committed next offsets there."""
+
+    group: str
+    state: str
+    members: int
+    committed: Mapping[int, int]
+
+
+class Cluster:
+    """One client for questions. It connects when first asked, and anew after a failure."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: AIOKafkaClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def state(self, topics: Collection[str] | None) -> ClusterState:
+        """Return the cluster with those of ``topics`` that exist (all with None). Creates none."""
+
+        async def ask(client: AIOKafkaClient) -> ClusterState:
+            answer = await client.send(client.get_random_node(), TopicIdsRequest(topics))
+            return _cluster_state(answer)
+
+        return await self._ask("ask for topics", ask)
+
+    async def create(
+        self, topics: Iterable[tuple[str, int, int, Mapping[str, str]]]
+    ) -> Mapping[str, str | None]:
+        """Create topics (name, partitions, replicas, configuration).
+
+        Returns for each why it could not be created, None if it stands.
+        """
+        wanted: list[Any] = [
+            (name, count, replicas, [], list(config.items())) for name, count, replicas, config in topics
+        ]
+        seconds = self._connection.request_seconds
+
+        async def ask(client: AIOKafkaClient) -> Mapping[str, str | None]:
+            request = CreateTopicsRequest(wanted, round(seconds * 1000), validate_only=False)
+            answer = await client.send(await self._controller(client), request)
+            return {name: _trouble(code, message) for name, code, message in answer.topic_errors}
+
+        return await self._ask("create topics", ask)
+
+    async def configs(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the configuration of each topic in force, defaults included."""
+
+        async def ask(client: AIOKafkaClient) -> Mapping[str, Mapping[str, str]]:
+            request = DescribeConfigsRequest([(_TOPIC_RESOURCE, name, None) for name in topics])
+            answer = await client.send(client.get_random_node(), request)
+            found = {}
+            for code, message, _, name, entries in answer.resources:
+                _raise_for(code, message)
+                found[name] = {entry[0]: entry[1] for entry in entries}
+            return found
+
+        return await self._ask("ask for topic configuration", ask) if topics else {}
+
+    async def offsets(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """Return the first offset at or after a time (ms), or EARLIEST, or LATEST; -1 where there is none."""
+
+        async def ask(client: AIOKafkaClient) -> Mapping[TopicPartition, int]:
+            topics = {partition.topic for partition in wanted}
+            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(topics)))
+            found: dict[TopicPartition, int] = {}
+            for leader, asked in _by_leader(wanted, state).items():
+                answer = await client.send(leader, OffsetRequest(-1, 0, asked))
+                for topic, partitions in answer.topics:
+                    for partition, code, _, offset, *_ in partitions:
+                        _raise_for(code, f"{topic}/{partition}")
+                        found[TopicPartition(topic, partition)] = offset
+            return found
+
+        return await self._ask("ask for offsets", ask) if wanted else {}
+
+    async def groups_of(self, topic: str) -> list[GroupReading]:
+        """Return the consumer groups with a member on the topic, or with committed offsets in it."""
+
+        async def ask(client: AIOKafkaClient) -> list[GroupReading]:
+            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest([topic])))
+            partitions = sorted(state.topics[topic].partitions) if topic in state.topics else []
+            names: set[str] = set()
+            for broker in state.brokers:
+                answer = await client.send(broker, ListGroupsRequest())
+                _raise_for(answer.error_code, "list groups")
+                names |= {name for name, _ in answer.groups}
+            found = [await _reading(client, name, topic, partitions) for name in sorted(names)]
+            return [reading for reading in found if reading.members or reading.committed]
+
+        return await self._ask("ask for consumer groups", ask)
+
+    async def close(self) -> None:
+        """Close the connections; the next question opens them again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _ask(self, doing: str, ask: Callable[[AIOKafkaClient], Awaitable[Answer]]) -> Answer:
+        """Ask, and ask again while a passing trouble lasts; a cluster out of reach is said at once."""
+        doing = f"cannot {doing} of Kafka at {self._connection.name}"
+        backoff = Backoff(0.05, 0.8)
+        for tried in range(1, _TRIES + 1):
+            client = await self._connected()
+            try:
+                async with asyncio.timeout(self._connection.request_seconds):
+                    answer = await ask(client)
+            except DRIVER_ERRORS as error:
+                await self._drop(client)
+                trouble = translate(error, doing)
+                if tried == _TRIES or not is_passing(error):
+                    self._connection.lost(trouble)
+                    raise trouble from error
+            else:
+                self._connection.found()
+                return answer
+            await backoff.pause()
+        raise LogUnavailable(doing)
+
+    async def _connected(self) -> AIOKafkaClient:
+        async with self._connecting:
+            if self._client is None:
+                client = AIOKafkaClient(**self._connection.options())
+                try:
+                    with translated(f"cannot reach Kafka at {self._connection.name}"):
+                        await client.bootstrap()
+                except BaseException as error:
+                    await client.close()
+                    if isinstance(error, LogUnavailable):
+                        self._connection.lost(error)
+                    raise
+                self._client = client
+            return self._client
+
+    async def _drop(self, client: AIOKafkaClient) -> None:
+        if self._client is client:
+            await self.close()
+
+    async def _controller(self, client: AIOKafkaClient) -> int:
+        answer = await client.send(client.get_random_node(), TopicIdsRequest([]))
+        controller: int = answer.controller_id
+        return controller
+
+
+def _cluster_state(answer: Any) -> ClusterState:
+    topics = {}
+    for code, name, topic_id, _, partitions, *_ in answer.topics:
+        if code in _ABSENT:
+            continue
+        if code not in _TOLERABLE:
+            _raise_for(code, name)
+        states = {
+            number: PartitionState(leader, len(replicas)) for _, number, leader, _, replicas, *_ in partitions
+        }
+        topics[name] = TopicState(name, topic_id, states)
+    brokers = {node: f"{host}:{port}" for node, host, port, *_ in answer.brokers}
+    return ClusterState(answer.cluster_id or "", answer.controller_id, brokers, topics)
+
+
+def _by_leader(
+    wanted: Mapping[TopicPartition, int], state: ClusterState
+) -> dict[int, list[tuple[str, list[tuple[int, int]]]]]:
+    """Group the partitions as requests want them: by leader, then by topic."""
+    grouped: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+    for (topic, partition), timestamp in wanted.items():
+        held = state.topics.get(topic)
+        if held is None or partition not in held.partitions:
+            raise driver.UnknownTopicOrPartitionError(f"{topic}/{partition}")
+        if (leader := held.partitions[partition].leader) < 0:
+            raise driver.LeaderNotAvailableError(f"{topic}/{partition}")
+        grouped[leader][topic].append((partition, timestamp))
+    return {leader: list(topics.items()) for leader, topics in grouped.items()}
+
+
+async def _reading(client: AIOKafkaClient, group: str, topic: str, partitions: list[int]) -> GroupReading:
+    coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+    described = await client.send(coordinator, DescribeGroupsRequest([group]))
+    _, _, state, _, _, members, *_ = described.groups[0]
+    fetched = await client.send(coordinator, OffsetFetchRequest(group, [(topic, partitions)]))
+    _raise_for(fetched.error_code, group)
+    committed = {
+        partition: offset
+        for _, held in fetched.topics
+        for partition, offset, _, code in held
+        if offset >= 0 and not code
+    }
+    return GroupReading(group, state, sum(topic in _subscribed(member[3]) for member in members), committed)
+
+
+def _subscribed(member_metadata: bytes | None) -> Collection[str]:
+    """Return the topics a member says it reads; nothing for members of another kind of group."""
+    if not member_metadata:
+        return ()
+    try:
+        return ConsumerProtocol.METADATA.decode(member_metadata).subscription
+    except (ValueError, TypeError):
+        return ()
+
+
+def _raise_for(code: int, message: str | None) -> None:
+    if code:
+        raise driver.for_code(code)(message or "")
+
+
+def _trouble(code: int, message: str | None) -> str | None:
+    if code in {0, driver.TopicAlreadyExistsError.errno}:
+        return None
+    return message or driver.for_code(code).__name__

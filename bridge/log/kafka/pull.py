@@ -1,0 +1,182 @@
+"""Taking batches of single partitions from one driver's consumer, with positions of ours."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as Place
+from aiokafka import errors as driver
+
+from bridge.errors import LogCorrupt, LogUnavailable
+from bridge.log.base import Batch, TopicPartition
+from bridge.log.kafka.connection import Connection
+from bridge.log.kafka.errors import DRIVER_ERRORS, translate, translated
+from bridge.log.kafka.records import stored
+
+_LOOK_SECONDS: Final = 0.1
+_GRACE_SECONDS: Final = 0.5
+_SILENT_SECONDS: Final = 10.0
+
+_FETCHING: Final = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",  # an offset that is gone is said, never replaced
+    "fetch_max_bytes": 16 * 1024 * 1024,
+}
+
+
+class Fetched(NamedTuple):
+    """Messages of one partition that were fetched and not yet read."""
+
+    place: Place
+    messages: Sequence[Any]
+    next_offset: int
+
+
+class Gone(Exception):
+    """Offsets that the cluster does not hold; their bounds are asked for by whoever catches this."""
+
+    def __init__(self, offsets: Mapping[Place, int]) -> None:
+        super().__init__(f"no such offsets: {offsets}")
+        self.offsets = offsets
+
+
+class Pull:
+    """Reads the partitions it was started on, one batch at a time."""
+
+    def __init__(self, connection: Connection, prefix: str, **options: Any) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._positions: dict[Place, int] = {}
+        self._fetched: deque[Fetched] = deque()
+        self._began = time.monotonic()
+        self.consumer = AIOKafkaConsumer(**connection.options(), **_FETCHING, **options)
+
+    @property
+    def places(self) -> Iterable[Place]:
+        """The partitions being read, as the driver names them."""
+        return self._positions.keys()
+
+    def place(self, partition: TopicPartition) -> Place:
+        """Return a partition as the driver names it."""
+        return Place(self._prefix + partition.topic, partition.partition)
+
+    def partition(self, place: Place) -> TopicPartition:
+        """Return a partition as we name it."""
+        return TopicPartition(place.topic.removeprefix(self._prefix), place.partition)
+
+    async def start(self) -> None:
+        """Connect. Raises LogUnavailable, with nothing left open."""
+        try:
+            with translated(f"cannot read from Kafka at {self._connection.name}"):
+                await self.consumer.start()
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, LogUnavailable):
+                self._connection.lost(error)
+            raise
+
+    def begin(self, place: Place, offset: int) -> None:
+        """Read the (assigned) partition from ``offset``."""
+        self.consumer.seek(place, offset)
+        self._positions[place] = offset
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Read these partitions no more, and drop what was fetched of them."""
+        gone = set(places)
+        for place in gone:
+            self._positions.pop(place, None)
+        self._fetched = deque(fetched for fetched in self._fetched if fetched.place not in gone)
+
+    async def take(self, max_records: int, timeout: float) -> Batch | None:
+        """Return the next batch, or None after ``timeout`` seconds. Raises Gone and LogError."""
+        deadline = time.monotonic() + timeout
+        while not self._fetched:
+            await self._fetch(max_records, min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            if not self._fetched and (moved := await self._moved()):
+                return moved
+            if not self._fetched and time.monotonic() >= deadline:
+                self._watch()
+                return None
+        self._connection.found()
+        return self._next(max_records)
+
+    async def stop(self) -> None:
+        """Leave the group, if any, and close the connections."""
+        with suppress(*DRIVER_ERRORS):
+            await asyncio.wait_for(self.consumer.stop(), 3 * self._connection.request_seconds)
+
+    async def _fetch(self, max_records: int, seconds: float) -> None:
+        for place, messages in (await self._getmany(max_records, seconds)).items():
+            if place in self._positions:
+                self._fetched.append(Fetched(place, messages, await self._position(place)))
+
+    async def _getmany(self, max_records: int, seconds: float) -> Mapping[Place, Sequence[Any]]:
+        wanted = self.consumer.getmany(
+            *self._positions, timeout_ms=round(seconds * 1000), max_records=max_records
+        )
+        doing = f"cannot read from Kafka at {self._connection.name}"
+        try:
+            return await _within(seconds + _GRACE_SECONDS, wanted)
+        except driver.NoOffsetForPartitionError:  # looked up before we said where to begin
+            return {}
+        except driver.OffsetOutOfRangeError as error:
+            raise Gone(error.args[0]) from error
+        except (driver.CorruptRecordException, UnicodeDecodeError) as error:
+            raise LogCorrupt(f"{doing}: a record does not check out: {error}") from error
+        except DRIVER_ERRORS as error:
+            raise translate(error, doing) from error
+
+    def _next(self, max_records: int) -> Batch:
+        place, messages, next_offset = self._fetched.popleft()
+        if len(messages) > max_records:
+            self._fetched.appendleft(Fetched(place, messages[max_records:], next_offset))
+            messages = messages[:max_records]
+            next_offset = messages[-1].offset + 1
+        return self._batch(place, messages, next_offset)
+
+    def _batch(self, place: Place, messages: Sequence[Any], next_offset: int) -> Batch:
+        partition = self.partition(place)
+        self._positions[place] = next_offset
+        end = self.consumer.highwater(place) if place in self.consumer.assignment() else None
+        records = [stored(partition.topic, message) for message in messages]
+        return Batch(partition, records, next_offset, max(next_offset, end or 0))
+
+    async def _moved(self) -> Batch | None:
+        """Return a batch without records where the driver passed offsets that hold none any more."""
+        for place, known in list(self._positions.items()):
+            if (position := await self._position(place)) > known:
+                return self._batch(place, (), position)
+        return None
+
+    async def _position(self, place: Place) -> int:
+        try:
+            position: int = await self.consumer.position(place)
+        except driver.IllegalStateError:  # taken from us this moment
+            return self._positions.get(place, 0)
+        return position
+
+    def _watch(self) -> None:
+        """Say when no broker has answered a fetch for long: the driver keeps that to itself."""
+        assigned = [place for place in self._positions if place in self.consumer.assignment()]
+        answered = max((self.consumer.last_poll_timestamp(place) or 0 for place in assigned), default=0)
+        waited = min(time.time() - answered / 1000, time.monotonic() - self._began)
+        if assigned and waited > _SILENT_SECONDS:
+            self._connection.lost(f"no answer to fetches for {_SILENT_SECONDS:.0f} s")
+        elif answered:
+            self._connection.found()
+
+
+async def _within(
+    seconds: float, wanted: Awaitable[Mapping[Place, Sequence[Any]]]
+) -> Mapping[Place, Sequence[Any]]:
+    """Wait at most so long: while its group is reassigned the driver disregards its own time-out."""
+    reading = asyncio.ensure_future(wanted)
+    try:
+        done, _ = await asyncio.wait([reading], timeout=seconds)
+        return reading.result() if done else {}
+    finally:
+        reading.cancel()
