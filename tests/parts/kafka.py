@@ -125,7 +125,6 @@ def _properties(listen: str, ports: tuple[int, int, int], advertised: str, data:
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
         "auto.create.topics.enable": "false",
-        "log.retention.check.interval.ms": "1000",
         "log.segment.delete.delay.ms": "100",
     }
 

@@ -26,6 +26,7 @@ from bridge.log.kafka.protocol import TopicIdsRequest
 
 EARLIEST: Final = -2
 LATEST: Final = -1
+EXISTS: Final = "exists"
 _TRIES: Final = 8
 _TOPIC_RESOURCE: Final = 2
 _ABSENT: Final = {driver.UnknownTopicOrPartitionError.errno, driver.InvalidTopicError.errno}
@@ -84,24 +85,26 @@ class Cluster:
 
         return await self._ask("ask for topics", ask)
 
-    async def create(
-        self, topics: Iterable[tuple[str, int, int, Mapping[str, str]]]
-    ) -> Mapping[str, str | None]:
-        """Create topics (name, partitions, replicas, configuration).
+    async def create(self, topics: Iterable[tuple[str, int, int, Mapping[str, str]]]) -> Mapping[str, str]:
+        """Create topics (name, partitions, replicas, configuration) and wait until they are to be seen.
 
-        Returns for each why it could not be created, None if it stands.
+        Returns for each why it could not be created: empty when it was, EXISTS when it stood already.
         """
         wanted: list[Any] = [
             (name, count, replicas, [], list(config.items())) for name, count, replicas, config in topics
         ]
         seconds = self._connection.request_seconds
 
-        async def ask(client: AIOKafkaClient) -> Mapping[str, str | None]:
+        async def ask(client: AIOKafkaClient) -> Mapping[str, str]:
             request = CreateTopicsRequest(wanted, round(seconds * 1000), validate_only=False)
             answer = await client.send(await self._controller(client), request)
             return {name: _trouble(code, message) for name, code, message in answer.topic_errors}
 
-        return await self._ask("create topics", ask)
+        made = await self._ask("create topics", ask)
+        await self._ask(
+            "see new topics", self._see({name for name, why in made.items() if why in {"", EXISTS}})
+        )
+        return made
 
     async def configs(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """Return the configuration of each topic in force, defaults included."""
@@ -196,6 +199,16 @@ class Cluster:
         if self._client is client:
             await self.close()
 
+    def _see(self, names: Collection[str]) -> Callable[[AIOKafkaClient], Awaitable[None]]:
+        """Brokers hear of a topic a moment after the controller created it."""
+
+        async def ask(client: AIOKafkaClient) -> None:
+            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(names)))
+            if unseen := set(names) - state.topics.keys():
+                raise driver.UnknownTopicOrPartitionError(", ".join(unseen))
+
+        return ask
+
     async def _controller(self, client: AIOKafkaClient) -> int:
         answer = await client.send(client.get_random_node(), TopicIdsRequest([]))
         controller: int = answer.controller_id
@@ -262,7 +275,7 @@ def _raise_for(code: int, message: str | None) -> None:
         raise driver.for_code(code)(message or "")
 
 
-def _trouble(code: int, message: str | None) -> str | None:
-    if code in {0, driver.TopicAlreadyExistsError.errno}:
-        return None
-    return message or driver.for_code(code).__name__
+def _trouble(code: int, message: str | None) -> str:
+    if code == driver.TopicAlreadyExistsError.errno:
+        return EXISTS
+    return (message or driver.for_code(code).__name__) if code else ""

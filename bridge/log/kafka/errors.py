@@ -98,5 +98,7 @@ def translated(doing: str) -> Iterator[None]:
 def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
-    description = getattr(error, "description", "")
-    return f"{error or type(error).__name__}{f' ({description})' if description else ''}"
+    if isinstance(error, OSError):
+        return str(error)
+    said = ", ".join(str(argument) for argument in error.args) or getattr(error, "description", "")
+    return f"{type(error).__name__}{f' ({said})' if said else ''}"

@@ -68,7 +68,7 @@ class KafkaLog:
         self._group_options = {
             "group_instance_id": group_instance_id,
             "session_timeout_ms": round(session_seconds * 1000),
-            "heartbeat_interval_ms": round(session_seconds * 300),
+            "heartbeat_interval_ms": round(session_seconds * 100),
         }
         self._cluster = Cluster(self._connection)
         self._keeper = TopicKeeper(

@@ -25,6 +25,7 @@ _FETCHING: Final = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # an offset that is gone is said, never replaced
     "fetch_max_bytes": 16 * 1024 * 1024,
+    "metadata_max_age_ms": 30_000,  # how long a new partition, or a topic made anew, goes unseen
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from bridge.log.kafka.cluster import Cluster, ClusterState, TopicState
+from bridge.log.kafka.cluster import EXISTS, Cluster, ClusterState, TopicState
 from schemas.topics import RULES, Topic, max_message_bytes
 
 _BROKER_DEFAULT: Final = -1
@@ -43,6 +43,8 @@ class TopicKeeper:
         state = await self._cluster.state(self._topics)
         missing = [name for name in self._topics if name not in state.topics]
         findings = list(await self._create(missing) if create else self._report_missing(missing))
+        if missing and create:
+            state = await self._cluster.state(self._topics)
         configs = await self._cluster.configs(state.topics.keys())
         for name, held in state.topics.items():
             findings += self._compare(self._topics[name], held, configs[name], state)
@@ -55,11 +57,11 @@ class TopicKeeper:
         replicas = self._replicas or _BROKER_DEFAULT
         specs = [(name, self._topics[name].partitions, replicas, self._config(name)) for name in missing]
         troubles = await self._cluster.create(specs)
-        return [self._made(name, troubles[name]) for name in missing]
+        return [self._made(name, troubles[name]) for name in missing if troubles[name] != EXISTS]
 
-    def _made(self, name: str, trouble: str | None) -> Finding:
+    def _made(self, name: str, trouble: str) -> Finding:
         topic = self._topics[name]
-        if trouble is None:
+        if not trouble:
             return Finding(
                 topic.name, "created", f"{name} was missing: created with {topic.partitions} partitions"
             )
