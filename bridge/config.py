@@ -88,13 +88,19 @@ class OpsSettings(_Section):
 
 
 class JournalSettings(_Section):
-    """The local durable log. ``max_bytes`` bounds the disk it takes; 0 means as much as the disk has."""
+    """The local durable log. ``max_bytes`` bounds the disk it takes, three segments at least."""
 
     segment_bytes: Size = 64 * 1024 * 1024
-    max_bytes: Annotated[int, Field(ge=0)] = 0
+    max_bytes: Count = 16 * 1024**3
     keep_seconds: Seconds = 24 * 3600.0
     queue_records: Count = 16384
-    queue_bytes: Size = 64 * 1024 * 1024
+    queue_bytes: Size = 32 * 1024 * 1024
+
+    @model_validator(mode="after")
+    def _check(self) -> "JournalSettings":
+        if self.max_bytes < 3 * self.segment_bytes:
+            raise ValueError(f"max_bytes must hold three segments, {3 * self.segment_bytes} bytes at least")
+        return self
 
 
 class StoreSettings(_Section):

@@ -17,7 +17,7 @@ from bridge.log.base import Log, StoredRecord
 from bridge.log.clock import HybridClock
 from bridge.log.dead_letters import PREFIX
 from bridge.log.scan import Selection, ranges_of, scan
-from bridge.main import open_set_aside
+from bridge.main.opening import open_set_aside
 from consumers.dead_letters import redrive
 from schemas.envelope import format_time
 from schemas.topics import DLQ

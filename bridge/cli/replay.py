@@ -15,8 +15,8 @@ from bridge.errors import UsageError
 from bridge.log.base import Log
 from bridge.log.clock import HybridClock
 from bridge.log.scan import Selection
-from bridge.main import PROJECTIONS
 from consumers import replay
+from consumers.projections.known import PROJECTIONS
 from schemas.envelope import format_time
 
 app = typer.Typer(no_args_is_help=True, help="Give a stretch of a topic again, planned before it is run.")

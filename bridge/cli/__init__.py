@@ -1,0 +1,69 @@
+"""The command line: ``imbridge``. Tables for people, ``--json`` for programs, messages on standard error."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from bridge import __version__
+from bridge.cli import (
+    decisions,
+    demo,
+    dlq,
+    doctor,
+    groups,
+    projections,
+    replay,
+    rules,
+    service,
+    topics,
+)
+from bridge.cli.output import complain
+from bridge.cli.state import use_file
+from bridge.errors import ConfigurationError, ImbridgeError, UsageError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+service.add_to(app)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.add_typer(topics.app, name="topics")
+app.add_typer(groups.app, name="groups")
+app.add_typer(decisions.app, name="decisions")
+app.add_typer(rules.app, name="rules")
+app.add_typer(projections.app, name="projections")
+app.add_typer(replay.app, name="replay")
+app.add_typer(dlq.app, name="dlq")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"imbridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _imbridge(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file with settings.")] = None,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Event-driven message bridge for instant messaging: callbacks in, Kafka topics and SQL tables out."""
+    use_file(config)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 it failed, 2 it was not asked rightly, 4 refused."""
+    try:
+        app()
+    except (ConfigurationError, UsageError) as error:
+        complain(f"imbridge: {error}")
+        sys.exit(2)
+    except ImbridgeError as error:
+        complain(f"imbridge: {error}")
+        sys.exit(1)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

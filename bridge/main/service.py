@@ -1,0 +1,181 @@
+"""The running process: parts started in order, watched, stopped in reverse under one deadline."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from bridge.config import Settings
+from bridge.ingress.server import Ingress
+from bridge.log.base import Log
+from bridge.log.clock import HybridClock
+from bridge.log.segments.journal import SegmentLog
+from bridge.main.journal import JournalKeeper
+from bridge.main.opening import open_ingress, open_log, open_rules, open_store
+from bridge.main.parts import ingress_parts, rules_part
+from bridge.main.projecting import Projecting
+from bridge.main.relaying import Relaying
+from bridge.main.units import Deadline, Running
+from bridge.ops.server import OpsServer, Part
+from bridge.telemetry import logger
+from consumers.rules.consumer import RulesConsumer
+from schemas.catalog import Catalog
+
+_log = logger("process")
+_CLOSE_SECONDS: Final = 5.0
+_READY_POLL_SECONDS: Final = 0.02
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    INGRESS = "ingress"
+    RELAY = "relay"
+    CONSUME = "consume"
+
+
+ALL_ROLES: Final = frozenset(Role)
+
+
+class Started(NamedTuple):
+    """Addresses in effect, and which rules answer; ``ingress`` is empty without that role."""
+
+    ingress: str
+    ops: str
+    rules: str
+
+
+class Service:
+    """One process with the given roles, made and run on one event loop."""
+
+    def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
+        self.catalog = Catalog.load()
+        self._settings, self._roles = settings, roles
+        self._clock = HybridClock()
+        self._log: Log | None = None
+        self._store = open_store(settings) if Role.CONSUME in roles else None
+        self._draining = False
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._journal: JournalKeeper | None = None
+        self._ingress: Ingress | None = None
+        self._rules: RulesConsumer | None = None
+        self._relaying: Relaying | None = None
+        self._projecting: Projecting | None = None
+
+    async def run(self, announce: Callable[[Started], None] | None = None) -> int:
+        """Start, serve until a signal, ``stop`` or a failure, stop; return 0 after an orderly stop, else 1.
+
+        Raises ConfigurationError (an address in use, a driver missing) with nothing left running.
+        """
+        running = Running()
+        ops = OpsServer(self.parts)
+        failure: BaseException | None = None
+        self._catch_signals()
+        try:
+            ops_at = await ops.start(self._settings.ops.host, self._settings.ops.port)
+            started = await self._start(running, _url(ops_at))
+            _log.info("service.started", roles=sorted(self._roles), **started._asdict())
+            if announce:
+                announce(started)
+            failure = await self._until_over(running)
+        finally:
+            left = await self._shut_down(running)
+            await ops.stop()
+        if failure is not None:
+            _log.error("service.failed", reason=str(failure), kind=type(failure).__name__)
+        _log.info("service.stopped", unfinished=left)
+        return 1 if failure is not None or left else 0
+
+    def stop(self) -> None:
+        """Ask for an orderly stop; a second time asks for a hard one."""
+        (self._hurry if self._stopping.is_set() else self._stopping).set()
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return how every part of the process is doing."""
+        parts: dict[str, Part] = {}
+        if self._draining:
+            parts["process"] = Part(False, "stopping: finishing what is in flight", gates=True)
+        if self._journal is not None and self._ingress is not None:
+            parts |= ingress_parts(self._journal, self._ingress)
+        if self._rules is not None:
+            parts["rules"] = rules_part(self._rules)
+        for unit in (self._relaying, self._projecting):
+            parts |= unit.parts() if unit is not None else {}
+        return parts
+
+    async def _start(self, running: Running, ops: str) -> Started:
+        rules, at = "", ""
+        if Role.INGRESS in self._roles:
+            self._journal = JournalKeeper(self._settings, self._clock, self._use)
+            await self._journal.try_open()
+        self._log = log = open_log(self._settings, self._journal.journal if self._journal else None)
+        if self._journal is not None:
+            rules, at = await self._start_ingress(running, log, self._journal)
+        if Role.RELAY in self._roles:
+            self._relaying = Relaying(self._settings, log)
+            running.start("relay", self._relaying)
+        if self._store is not None:
+            owner = f"{socket.gethostname()}:{os.getpid()}"
+            self._projecting = Projecting(self._settings, log, self._store, owner)
+            running.start("projections", self._projecting)
+        return Started(at, ops, rules)
+
+    async def _start_ingress(self, running: Running, log: Log, keeper: JournalKeeper) -> tuple[str, str]:
+        self._rules = open_rules(self._settings, log)
+        running.start("rules", self._rules)
+        self._ingress = open_ingress(self._settings, self.catalog, self._rules, self._clock)
+        if keeper.journal is not None:
+            self._use(keeper.journal)
+        running.start("journal", keeper)
+        at = await self._ingress.start(self._settings.ingress.host, self._settings.ingress.port)
+        await self._rules_settled(self._rules)
+        return rules_part(self._rules).says, _url(at)
+
+    def _use(self, journal: SegmentLog) -> None:
+        if self._ingress is not None:
+            self._ingress.use_journal(journal)
+
+    async def _rules_settled(self, rules: RulesConsumer) -> None:
+        """Wait a moment for the rules, so that what is announced is what answers; the socket is open."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(2.0, self._settings.rules.grace_seconds)):
+                while not rules.is_ready():  # noqa: ASYNC110 a start-up courtesy, not a way of waiting
+                    await asyncio.sleep(_READY_POLL_SECONDS)
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, ValueError):  # no main thread: an embedding test stops by call
+                loop.add_signal_handler(number, self.stop)
+
+    async def _until_over(self, running: Running) -> BaseException | None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({stopping, running.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        return running.failed.result() if running.failed.done() else None
+
+    async def _shut_down(self, running: Running) -> list[str]:
+        """Stop everything within the deadline, at once after a second signal; return what was cut short."""
+        self._draining = True
+        self._stopping.set()
+        deadline = Deadline(self._settings.drain_seconds, self._hurry)
+        if self._ingress is not None:
+            await deadline.grant(self._ingress.stop(deadline.remaining))
+        left = await running.stop(deadline)
+        if self._journal is not None:
+            await self._journal.close(max(deadline.remaining, _CLOSE_SECONDS))
+        if self._log is not None:
+            await self._log.close()
+        if self._store is not None:
+            await self._store.close()
+        return left
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
