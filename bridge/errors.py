@@ -22,9 +22,11 @@ ImbridgeError
 │   ├── StoreUnavailable        retriable: database away, locked, time-out
 │   ├── Fenced                  another runner claimed this checkpoint
 │   └── StoreRefused            the database refuses these rows for themselves
+├── RulesRefused                rules do not check out; names every problem at once
 └── PoisonRecord                a record that fails the same way every time
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -141,6 +143,14 @@ class Fenced(StoreError):
 
 class StoreRefused(StoreError):
     """The database refuses these rows for themselves; trying again fails the same way."""
+
+
+class RulesRefused(ImbridgeError):
+    """Rules do not check out, so nothing was published or served; ``problems`` names each."""
+
+    def __init__(self, message: str, problems: Sequence[object]) -> None:
+        super().__init__("\n".join((message, *map(str, problems))))
+        self.problems = tuple(problems)
 
 
 class PoisonRecord(ImbridgeError):

@@ -63,6 +63,7 @@ CONSUMER_GAPS = _counter("consumer_gaps_total", "Offsets that no longer existed"
 DEAD_LETTERS = _counter("dead_letters_total", "Records parked", "consumer", "disposition")
 RULES_VERSION = _gauge("rules_version", "Version of the served rule set", "set")
 RULES_AGE_SECONDS = _gauge("rules_age_seconds", "Seconds since the rules topic was last read to its end")
+RULES_ERRORS = _counter("rules_errors_total", "Decisions the fallback answered since a rule raised")
 RULES_REJECTED = _counter("rules_rejected_total", "Manifests that did not check out and are not served")
 
 

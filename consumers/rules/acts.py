@@ -1,12 +1,16 @@
-"""What rules can be about: one row per act, with its facts and the providers' codes.
+"""What rules can be about: one row per act, with its facts; what its callbacks can say and be told.
 
-Adding an act (``join``, ``create_group``, ``send_message``) is one row here.
+Adding an act (``join``, ``create_group``, ``send_message``) is one row in ``_DECLARED``: which commands ask,
+which codes they take and which facts they carry is read from the catalog.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 from schemas.callback import Callback
+from schemas.catalog import Catalog
+from schemas.catalog_rows import Row
 from schemas.decisions import Question
 
 PROVIDERS: Final = ("tencent", "openim")
@@ -18,27 +22,29 @@ Values = Mapping[str, Value | None]
 class Fact(NamedTuple):
     """One thing a rule can look at. ``get`` is None for a fact about one member.
 
-    ``silent`` names the providers that never say it.
+    ``field`` is the normalized field it is read from, if it is; ``silent`` names the providers that never
+    say it.
     """
 
     name: str
     kind: Literal["text", "number"]
     get: Callable[[Question], Any] | None
+    field: str | None = None
     silent: frozenset[str] = frozenset()
 
 
 class Act(NamedTuple):
     """One thing about to happen. ``refusal`` is the reason told where a rule gives none.
 
-    ``commands``, ``codes`` and ``partial`` are per provider: the callback that asks, the codes a refusal
-    may carry, and whether some members can be refused.
+    Per provider: ``commands`` are the callbacks that ask, ``codes`` what a refusal of each may carry, and
+    ``partial`` says whether some members can be refused.
     """
 
     name: str
     refusal: str
     facts: Mapping[str, Fact]
-    commands: Mapping[str, str]
-    codes: Mapping[str, range]
+    commands: Mapping[str, Sequence[str]]
+    codes: Mapping[str, Sequence[range]]
     partial: Mapping[str, bool]
 
     def values(self, question: Question) -> dict[str, Value | None]:
@@ -54,14 +60,14 @@ def _text(fetch: Callable[[Question], Any]) -> Callable[[Question], str | None]:
     return get
 
 
-def _data(name: str, field: str, silent: frozenset[str] = frozenset()) -> Fact:
-    return Fact(name, "text", _text(lambda question: question.data.get(field)), silent)
+def _data(name: str, field: str) -> Fact:
+    return Fact(name, "text", _text(lambda question: question.data.get(field)), field)
 
 
 def _query(name: str, parameter: str) -> Fact:
-    return Fact(
-        name, "text", _text(lambda question: question.callback.query.get(parameter)), frozenset({"openim"})
-    )
+    only_tencent = frozenset(PROVIDERS) - {"tencent"}
+    get = _text(lambda question: question.callback.query.get(parameter))
+    return Fact(name, "text", get, silent=only_tencent)
 
 
 _REQUEST: Final = (
@@ -72,34 +78,58 @@ _REQUEST: Final = (
     _query("request.platform", "OptPlatform"),
     _query("request.client_ip", "ClientIP"),
 )
-_INVITE: Final = (
-    *_REQUEST,
+_GROUP: Final = (_data("group.id", "group_id"), _data("group.type", "group_type"))
+_MEMBERS: Final = (
     Fact("request.member_count", "number", lambda question: len(question.members)),
-    _data("group.id", "group_id"),
-    _data("group.type", "group_type", silent=frozenset({"openim"})),
-    _data("inviter.id", "inviter_id", silent=frozenset({"openim"})),
     Fact("invitee.id", "text", None),
 )
+_DECLARED: Final = (
+    (
+        "invite",
+        "This invitation is not allowed.",
+        (*_REQUEST, *_GROUP, *_MEMBERS, _data("inviter.id", "inviter_id"), _data("request.reason", "reason")),
+    ),
+)
 
-ACTS: Final[Mapping[str, Act]] = {
-    act.name: act
-    for act in (
-        Act(
-            name="invite",
-            refusal="This invitation is not allowed.",
-            facts={fact.name: fact for fact in _INVITE},
-            commands={
-                "tencent": "Group.CallbackBeforeInviteJoinGroup",
-                "openim": "callbackBeforeInviteJoinGroupCommand",
-            },
-            # https://www.tencentcloud.com/document/product/1047/34371
-            # https://docs.openim.io/zh/platform-api/error-codes
-            codes={"tencent": range(10100, 10201), "openim": range(20001, 30000)},
-            # OpenIM documents refusedMembersAccount; open-im-server internal/rpc/group/callback.go ignores it
-            partial={"tencent": True, "openim": False},
-        ),
+
+@cache
+def known_acts() -> Mapping[str, Act]:
+    """Return every act rules can be about, by name; the catalog is read the first time."""
+    rows = [spec.row for spec in Catalog.load()]
+    return {
+        name: _act(name, refusal, facts, [row for row in rows if row.act == name])
+        for name, refusal, facts in _DECLARED
+    }
+
+
+def _act(name: str, refusal: str, facts: Sequence[Fact], rows: Sequence[Row]) -> Act:
+    asking = {provider: [row for row in rows if row.provider == provider] for provider in PROVIDERS}
+    return Act(
+        name=name,
+        refusal=refusal,
+        facts={fact.name: _heard(fact, asking) for fact in facts},
+        commands={provider: [row.name for row in some] for provider, some in asking.items()},
+        codes={
+            provider: [range(row.answers.codes[0], row.answers.codes[1] + 1) for row in some if row.answers]
+            for provider, some in asking.items()
+        },
+        partial={
+            provider: bool(some) and all(row.answers and row.answers.refuse_some for row in some)
+            for provider, some in asking.items()
+        },
     )
-}
+
+
+def _heard(fact: Fact, asking: Mapping[str, Sequence[Row]]) -> Fact:
+    """Return the fact with the providers none of whose callbacks carry its field."""
+    if fact.field is None:
+        return fact
+    carrying = {
+        provider
+        for provider, rows in asking.items()
+        if any(field.name == fact.field for row in rows for field in row.fields)
+    }
+    return fact._replace(silent=frozenset(PROVIDERS) - carrying)
 
 
 def ask(act: Act, given: Mapping[str, Any], default_provider: str) -> Question:
@@ -112,6 +142,7 @@ def ask(act: Act, given: Mapping[str, Any], default_provider: str) -> Question:
         "group_type": group.get("type"),
         "inviter_id": given.get("inviter", {}).get("id"),
         "invitee_ids": list(invitees),
+        "reason": request.get("reason"),
     }
     query = {"OptPlatform": request.get("platform"), "ClientIP": request.get("client_ip")}
     return Question(
@@ -124,7 +155,7 @@ def ask(act: Act, given: Mapping[str, Any], default_provider: str) -> Question:
         callback=Callback(
             provider=provider,
             app=request.get("app", "test"),
-            command=request.get("command", act.commands.get(provider, act.name)),
+            command=request.get("command", next(iter(act.commands.get(provider, ())), act.name)),
             query={name: value for name, value in query.items() if value is not None},
             operation_id=request.get("operation_id"),
             body=b"",

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from consumers.rules.acts import ACTS, PROVIDERS, Act, Fact
+from consumers.rules.acts import PROVIDERS, Act, Fact, known_acts
 from consumers.rules.clauses import leaves
 from consumers.rules.operators import OPERATORS, list_name, operator_of
 from consumers.rules.problems import Fault
@@ -17,7 +17,7 @@ Placed = Iterator[tuple[str, Mapping[str, Any]]]
 
 def rule_faults(rule: Mapping[str, Any], lists: Collection[str]) -> list[Fault]:
     """Return what is wrong with a rule that fits the schema; ``lists`` are the names it may refer to."""
-    acts = [ACTS[name] for name in rule["on"] if name in ACTS]
+    acts = [known_acts()[name] for name in rule["on"] if name in known_acts()]
     found = [*_acts(rule), *_scope(rule, acts), *_effect(rule), *_codes(rule, acts), *_tests(rule)]
     for part in ("match", "members"):
         if part in rule:
@@ -42,8 +42,8 @@ def providers_of(rule: Mapping[str, Any]) -> Sequence[str]:
 
 def _acts(rule: Mapping[str, Any]) -> Iterator[Fault]:
     for index, name in enumerate(rule["on"]):
-        if name not in ACTS:
-            yield f"/on/{index}", f"{name!r} is no act known here; accepted: {', '.join(ACTS)}"
+        if name not in known_acts():
+            yield f"/on/{index}", f"{name!r} is no act known here; accepted: {', '.join(known_acts())}"
     if len(set(rule["on"])) < len(rule["on"]):
         yield "/on", "an act stands twice: name each once"
 
@@ -74,10 +74,9 @@ def _effect(rule: Mapping[str, Any]) -> Iterator[Fault]:
 def _codes(rule: Mapping[str, Any], acts: Sequence[Act]) -> Iterator[Fault]:
     codes = rule.get("reason", {}).get("code", {})
     for provider in providers_of(rule):
-        for act in acts:
-            accepted = act.codes.get(provider)
-            if provider in codes and accepted is not None and codes[provider] not in accepted:
-                said = f"{codes[provider]} is outside what {provider} takes for {act.name}"
+        for accepted in (one for act in acts for one in act.codes.get(provider, ())):
+            if provider in codes and codes[provider] not in accepted:
+                said = f"{codes[provider]} is outside what {provider} takes"
                 yield f"/reason/code/{provider}", f"{said}; accepted: {accepted[0]} to {accepted[-1]}"
 
 
@@ -165,7 +164,7 @@ def _silent(rule: Mapping[str, Any]) -> Iterator[Fault]:
         return
     asked = {leaf["fact"] for part in ("match", "members") for leaf in leaves(rule.get(part, {}))}
     asked |= {f"group.{key}" for key in rule.get("scope", {}).get("group", ())}
-    for act in (ACTS[name] for name in rule["on"]):
+    for act in (known_acts()[name] for name in rule["on"]):
         for name in sorted(asked):
             for provider in sorted(act.facts[name].silent & set(providers_of(rule))):
                 said = f"{provider} never says {name} with {act.name}: there the rule cannot go by it"

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from consumers.rules.acts import ACTS, Act, Values
+from consumers.rules.acts import Act, Values
 from consumers.rules.index import Index, Shelf
 from consumers.rules.rule import SAMPLE_KEY, Rule
 from schemas.decisions import Decision, Effect, Outcome, Question, RuleSet
 
 Said = tuple[Rule, Outcome]
-FallbackReason = Literal["not_ready", "no_rules", "too_stale", "needs", "error"]
+FallbackReason = Literal["not_ready", "no_rules", "rejected", "too_stale", "needs", "error"]
 _ALLOW = Effect("allow")
 _DENY = Effect("deny")
 
@@ -26,7 +26,7 @@ def decide(
     index: Index, rule_set: RuleSet, question: Question, staleness_ms: int, now_ms: int, fallback: str
 ) -> Decision:
     """Return what the rules say: every rule in scope is evaluated, none first."""
-    act = ACTS.get(question.act)
+    act = index.acts.get(question.act)
     if act is None:
         return Decision(_ALLOW, _ALLOW, rule_set=rule_set, staleness_ms=staleness_ms)
     values = act.values(question)

@@ -10,6 +10,7 @@ from consumers.rules.documents import Document, Documents, load_documents
 from consumers.rules.index import Index
 from consumers.rules.operators import Lists
 from consumers.rules.problems import Problem
+from consumers.rules.records import canonical
 from consumers.rules.rule import compile_rule
 from consumers.rules.trials import failures
 
@@ -85,3 +86,7 @@ def _bounds(documents: Documents) -> Iterator[Problem]:
     ):
         if count > most:
             yield Problem("the set", 0, 0, "", f"{count} {what}; at most {most}")
+    for document in documents.rules:
+        size = len(canonical(document.content))
+        if size > MAX_RULE_BYTES:
+            yield document.problem(("", f"{size} bytes; at most {MAX_RULE_BYTES}: use a list"))

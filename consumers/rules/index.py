@@ -6,7 +6,7 @@ from itertools import product
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from consumers.rules.acts import PROVIDERS, Values
+from consumers.rules.acts import PROVIDERS, Values, known_acts
 from consumers.rules.rule import Rule
 
 _ANY: Final = object()
@@ -29,6 +29,7 @@ class Index:
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
+        self.acts = known_acts()
         shelves: dict[Key, list[Rule]] = defaultdict(list)
         for rule in sorted(rules, key=lambda rule: rule.rank):
             for key in _keys(rule):

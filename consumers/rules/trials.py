@@ -7,7 +7,7 @@ and expiry do not count.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from consumers.rules.acts import ACTS, ask
+from consumers.rules.acts import ask, known_acts
 from consumers.rules.checks import providers_of
 from consumers.rules.clauses import leaves
 from consumers.rules.deciding import decide
@@ -35,7 +35,7 @@ def _answer(rule: Mapping[str, Any], act: str, given: Mapping[str, Any]) -> Deci
     lists = {name: frozenset(given.get("lists", {}).get(name, ())) for name in named_lists(rule)}
     everywhere = {key: value for key, value in rule.get("scope", {}).items() if key != "sample"}
     index = Index([compile_rule({**rule, "mode": "enforce", "scope": everywhere}, lists)])
-    question = ask(ACTS[act], given, providers_of(rule)[0])
+    question = ask(known_acts()[act], given, providers_of(rule)[0])
     return decide(index, _TEST_SET, question, 0, _BEFORE_EXPIRY, "allow")
 
 
