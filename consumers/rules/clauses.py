@@ -128,8 +128,22 @@ def _picker(leaf: Mapping[str, Any], lists: Lists) -> Callable[[Members], Member
         return lambda everyone: everyone & chosen
     if operator in {"not_in", "ne"}:
         return lambda everyone: everyone - chosen
-    test = OPERATORS[operator].make(value)
-    return lambda everyone: frozenset(filter(test, everyone))
+    return _PICKERS[operator](value)
+
+
+def _by_prefix(text: str) -> Callable[[Members], Members]:
+    return lambda everyone: frozenset([member for member in everyone if member.startswith(text)])
+
+
+def _by_suffix(text: str) -> Callable[[Members], Members]:
+    return lambda everyone: frozenset([member for member in everyone if member.endswith(text)])
+
+
+def _by_part(text: str) -> Callable[[Members], Members]:
+    return lambda everyone: frozenset([member for member in everyone if text in member])
+
+
+_PICKERS: Final = {"prefix": _by_prefix, "suffix": _by_suffix, "contains": _by_part}
 
 
 def _by_request(part: Match) -> Select:
