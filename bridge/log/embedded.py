@@ -13,8 +13,8 @@ from weakref import WeakSet
 
 from bridge.errors import RecordRefused
 from bridge.log.base import Assignee, Bounds, Position, Record, Subscription, TopicPartition
+from bridge.log.bell import Bell
 from bridge.log.clock import wall_ms
-from bridge.log.segments.bell import Bell
 from bridge.log.segments.control import ControlLog
 from bridge.log.segments.journal import SegmentLog
 from bridge.log.segments.layout import consumer_lock

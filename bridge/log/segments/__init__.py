@@ -5,7 +5,7 @@ and ``read_all`` look at a log from outside; marks say how far readers have got.
 """
 
 from bridge.log.base import TopicPartition
-from bridge.log.segments.bell import Bell
+from bridge.log.bell import Bell
 from bridge.log.segments.control import ControlLog
 from bridge.log.segments.journal import SegmentLog
 from bridge.log.segments.layout import journal_directories, log_directories

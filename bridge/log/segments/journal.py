@@ -12,8 +12,8 @@ from bridge.errors import (
     RecordRefused,
 )
 from bridge.log.base import Position, Record
+from bridge.log.bell import Bell
 from bridge.log.segments.allocator import Allocator
-from bridge.log.segments.bell import Bell
 from bridge.log.segments.files import SegmentFiles
 from bridge.log.segments.format import BATCH_BYTES
 from bridge.log.segments.frames import encode

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from bridge.errors import LogUnavailable
 from bridge.log.base import Batch, TopicPartition
-from bridge.log.segments.bell import Bell
+from bridge.log.bell import Bell
 from bridge.log.segments.cursor import Cursor
 from bridge.log.segments.view import LogView
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from bridge.log.base import Assignee, Batch, TopicPartition
-from bridge.log.segments.bell import Bell
+from bridge.log.bell import Bell
 from bridge.log.segments.marks import consumer_mark
 from bridge.log.segments.reader import SegmentReader, Source
 from bridge.log.segments.views import Views
