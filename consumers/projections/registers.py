@@ -5,7 +5,8 @@ batching they come in, each register ends with the write of the greatest (versio
 """
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
+from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Executable, Table, tuple_
@@ -21,15 +22,15 @@ Key = tuple[str, ...]
 _STAMP = ("v", "e", "b")
 
 
-class Rank(IntEnum):
-    """Which kind of event wins when two about one register have the same version."""
+class Rank(StrEnum):
+    """Which kind of event wins when two about one register have the same version: one digit."""
 
-    CREATED = 0
-    UPDATED = 1
-    TRANSFERRED = 2
-    JOINED = 3
-    LEFT = 4
-    DISMISSED = 5
+    CREATED = "0"
+    UPDATED = "1"
+    TRANSFERRED = "2"
+    JOINED = "3"
+    LEFT = "4"
+    DISMISSED = "5"
 
 
 class Stamp(NamedTuple):
@@ -42,7 +43,7 @@ class Stamp(NamedTuple):
 
 def stamp(envelope: Envelope, rank: Rank) -> Stamp:
     """Return the stamp of everything this event writes. Raises PoisonRecord for a version over 63 bits."""
-    return Stamp(version_of(envelope), f"{rank:d}{envelope.id}", envelope.timebasis or "vendor")
+    return Stamp(version_of(envelope), rank + envelope.id, envelope.timebasis or "vendor")
 
 
 def newer(one: Stamp, other: Stamp) -> bool:
@@ -111,14 +112,20 @@ class Writes:
 
     def effects(self, order: Sequence[Register]) -> Sequence[Effect]:
         """Return the writes: registers in ``order``, rows by key, so that two writers lock alike."""
-        made = [_made(table, keys) for table, keys in self._present.items()]
+        for register, rows in self._writes.items():  # a write makes the row as well
+            self._present.get(register.table, set()).difference_update(rows)
+        made = [_made(table, keys) for table, keys in self._present.items() if keys]
         return [*made, *(_written(register, self._writes.get(register, {})) for register in order)]
 
 
 def _made(table: Table, keys: set[Key]) -> Effect:
     names = [column.name for column in table.primary_key.columns]
-    rows = [dict(zip(names, key, strict=True)) for key in sorted(keys)]
-    return Effect(insert(table).on_conflict_do_nothing(), rows)
+    return Effect(_making(table), [dict(zip(names, key, strict=True)) for key in sorted(keys)])
+
+
+@cache
+def _making(table: Table) -> Executable:
+    return insert(table).on_conflict_do_nothing()
 
 
 def _written(register: Register, rows: Mapping[Key, tuple[Stamp, tuple[Any, ...]]]) -> Effect:

@@ -39,7 +39,10 @@ class Checkpoint(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """One statement, executed once for each of its parameter rows; without rows it is not executed."""
+    """One statement, executed once for each of its parameter rows; without rows it is not executed.
+
+    Rows have the same names each, and plain values: text, 64-bit integers, None.
+    """
 
     statement: Executable
     rows: Sequence[Row]

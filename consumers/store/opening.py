@@ -6,7 +6,7 @@ from bridge.errors import ConfigurationError
 from consumers.store.base import Store
 
 
-def open_store(url: str, **options: Any) -> Store:
+def store_for(url: str, **options: Any) -> Store:
     """Return the store at ``url``, to be connected by its ``open()``: ``sqlite:///path``, ``postgresql://...``.
 
     ``options`` are the store's own bounds (``lock_seconds``, ...). Raises ConfigurationError for another

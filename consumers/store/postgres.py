@@ -1,13 +1,15 @@
 """The store in a PostgreSQL database; the one module that knows its driver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from bridge.log.clock import wall_ms
+from consumers.store.base import Row
+from consumers.store.bulk import execute_arrays
 from consumers.store.sql import SqlStore
 
 _WRITERS = 4
@@ -42,6 +44,9 @@ class PostgresStore(SqlStore):
     def _lock_schema(self, connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_SECONDS}s'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
+
+    def _execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
+        execute_arrays(connection, statement, rows)
 
     def _refuses(self, error: BaseException) -> bool:
         if not isinstance(error, psycopg.Error):

@@ -19,7 +19,8 @@ from consumers.store.migrate import migrate
 
 T = TypeVar("T")
 READ_ONLY = "imbridge_read_only"
-_BOUND_WRONG = (ValueError, TypeError, OverflowError)  # a value no column can take: a lone surrogate, 2**64
+# Rows that no statement can take: a lone surrogate, 2**64, a column that is missing.
+_BOUND_WRONG = (ValueError, TypeError, OverflowError, LookupError)
 _log = logger("store")
 
 
@@ -64,7 +65,9 @@ class SqlStore(Store):
 
         def work(connection: Connection) -> None:
             if checkpoints.move(connection, claim, next_offset, last_event_ms, now):
-                _execute(connection, effects)
+                for statement, rows in effects:
+                    if rows:
+                        self._execute(connection, statement, rows)
 
         await self._write(work)
         return claim._replace(next_offset=next_offset)
@@ -125,6 +128,10 @@ class SqlStore(Store):
         """Let nobody else migrate until this transaction ends."""
 
     @abstractmethod
+    def _execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
+        """Execute the statement for every row, as if one after the other."""
+
+    @abstractmethod
     def _refuses(self, error: BaseException) -> bool:
         """Return whether the driver's error is about the rows themselves, so that trying again is in vain."""
 
@@ -132,12 +139,6 @@ class SqlStore(Store):
 def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     with engine.begin() as connection:
         return work(connection)
-
-
-def _execute(connection: Connection, effects: Sequence[Effect]) -> None:
-    for effect in effects:
-        if effect.rows:
-            connection.execute(effect.statement, list(effect.rows))
 
 
 def _rows(connection: Connection, statement: Executable) -> Sequence[Row]:

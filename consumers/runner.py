@@ -1,0 +1,203 @@
+"""The one loop of every projection: claim, read, apply, commit with the checkpoint, measure.
+
+It is also the one place that turns an error into a policy: try again, enter anew, or stop.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from bridge.backoff import Backoff
+from bridge.errors import Fenced, ImbridgeError, LogLocked, OffsetGone
+from bridge.log.base import Batch, Log, Position, Subscription, TopicPartition
+from bridge.log.clock import wall_ms
+from bridge.telemetry import CONSUMER_BATCH_SECONDS, CONSUMER_FENCED, CONSUMER_GAPS, logger
+from consumers.applying import Applying, Part, Revoked
+from consumers.assignment import Assignment
+from consumers.parking import Parking
+from consumers.projections.base import Projection
+from consumers.status import RunnerStatus
+from consumers.store.base import Claim, Store
+from consumers.trying import Stopping, Trying
+
+_log = logger("consumer")
+
+
+class Runner:
+    """Applies one projection to one store until stopped.
+
+    Promises: effects and checkpoint commit together, so every record counts once whatever fails; a record
+    that can never be applied is in the dead letters before the checkpoint passes it; an unreachable log or
+    store is waited for. ``run`` returns only after ``stop()``; when it gave up it waits for that, and
+    ``status()`` says why. ``owner`` names this runner in the checkpoint row. ``on_gap`` says what to do when
+    the log no longer holds what comes next: stop, or record the gap and go on where the log begins.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        projection: Projection,
+        *,
+        dead_letters: Log,
+        owner: str,
+        batch_records: int = 500,
+        on_gap: Literal["stop", "skip"] = "stop",
+        max_parked_per_minute: int = 50,
+        poll_seconds: float = 0.25,
+        idle_checkpoint_seconds: float = 5.0,
+        backoff: Backoff | None = None,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        name = projection.name
+        self._log = log
+        self._store = store
+        self._projection = projection
+        self._batch_records = batch_records
+        self._on_gap = on_gap
+        self._poll_seconds = poll_seconds
+        self._idle_seconds = idle_checkpoint_seconds
+        self._trying = Trying(name, backoff or Backoff(), now_ms)
+        self._assignment = Assignment(store, name, owner, now_ms, time.monotonic)
+        self._parking = Parking(dead_letters, name, max_per_minute=max_parked_per_minute, now_ms=now_ms)
+        self._applying = Applying(store, projection, self._assignment, self._parking, self._trying)
+        self._moved = asyncio.Condition()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then let ``run`` return."""
+        self._trying.stop.set()
+
+    def status(self) -> RunnerStatus:
+        """Return how it is doing now."""
+        trying, partitions = self._trying, self._assignment.status()
+        return RunnerStatus(
+            self._projection.name,
+            trying.state,
+            trying.reason,
+            trying.since_ms,
+            self._parking.parked,
+            partitions,
+        )
+
+    async def reached(self, partition: TopicPartition, next_offset: int) -> None:
+        """Return once the partition is applied up to ``next_offset``; bound it with a time-out."""
+
+        def is_reached() -> bool:
+            progress = self._assignment.get(partition)
+            return progress is not None and (progress.read_to or 0) >= next_offset
+
+        async with self._moved:
+            await self._moved.wait_for(is_reached)
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+        while not self._trying.stop.is_set():
+            try:
+                await self._store.open()
+                await self._consume()
+            except Stopping:
+                break
+            except ImbridgeError as error:
+                await self._meet(error)
+        self._trying.ended()
+
+    async def _meet(self, error: ImbridgeError) -> None:
+        """Let pass what may pass, or was another's claim, to enter the subscription anew; else give up."""
+        if isinstance(error, Fenced):
+            CONSUMER_FENCED.labels(self._projection.name).inc()
+        if error.retriable or isinstance(error, (Fenced, LogLocked)):
+            await self._trying.pause(error)
+        else:
+            await self._trying.give_up(error)
+
+    async def _consume(self) -> None:
+        """Read and apply until told to stop, or until the subscription must be entered anew."""
+        topics, name = self._projection.topics, self._projection.name
+        try:
+            async with self._log.subscribe(topics, name, self._assignment) as subscription:
+                await self._follow(subscription)
+        finally:
+            await self._assignment.release()
+
+    async def _follow(self, subscription: Subscription) -> None:
+        while not self._trying.stop.is_set():
+            try:
+                batch = await self._trying.persist(
+                    lambda: subscription.read(self._batch_records, self._poll_seconds)
+                )
+            except OffsetGone as gone:
+                return await self._meet_gap(gone)
+            if batch is None:
+                self._trying.recovered()
+            else:
+                await self._take(subscription, batch)
+            await self._save_idle(subscription, self._idle_seconds)
+            self._assignment.measure()
+        return await self._save_idle(subscription, 0)
+
+    async def _take(self, subscription: Subscription, batch: Batch) -> None:
+        progress = self._assignment.seen(batch)
+        if progress is None:
+            return
+        self._assignment.measure()
+        if batch.records:
+            part = Part(batch.partition, batch.records, batch.next_offset)
+            await self._settle(subscription, progress.claim, part)
+        else:
+            self._trying.recovered()
+            await self._tell_moved()
+
+    async def _save_idle(self, subscription: Subscription, seconds: float) -> None:
+        """Move checkpoints past stretches that held nothing for us, so that the journal may forget them."""
+        for progress in self._assignment.unsaved(seconds):
+            if progress.unsaved is not None:
+                part = Part(progress.claim.key.partition, (), progress.unsaved)
+                await self._settle(subscription, progress.claim, part)
+
+    async def _settle(self, subscription: Subscription, claim: Claim, part: Part) -> None:
+        since = time.perf_counter()
+        try:
+            await self._applying.apply(claim, part)
+        except Revoked:
+            return
+        await subscription.note(part.partition, part.next_offset)
+        await self._tell_moved()
+        if part.records:
+            self._say_applied(part, time.perf_counter() - since)
+
+    def _say_applied(self, part: Part, seconds: float) -> None:
+        CONSUMER_BATCH_SECONDS.labels(self._projection.name).observe(seconds)
+        _log.info(
+            "batch.applied",
+            consumer=self._projection.name,
+            topic=part.partition.topic,
+            partition=part.partition.partition,
+            next_offset=part.next_offset,
+            records=len(part.records),
+            ms=round(seconds * 1000, 1),
+        )
+
+    async def _meet_gap(self, gone: OffsetGone) -> None:
+        """Stop, or record the gap and move the checkpoint to where the log begins now."""
+        CONSUMER_GAPS.labels(self._projection.name, gone.topic).inc()
+        if self._on_gap == "stop":
+            raise gone
+        partition = TopicPartition(gone.topic, gone.partition)
+        progress = self._assignment.get(partition)
+        if progress is not None:
+            claim, position = progress.claim, Position(*partition, gone.offset)
+            await self._trying.persist(lambda: self._parking.park_gap(position, claim, gone))
+            with suppress(Revoked):
+                await self._move(claim, gone.begin)
+
+    async def _move(self, claim: Claim, offset: int) -> None:
+        if claim.next_offset is None or claim.next_offset < offset:
+            await self._applying.commit(claim, Part(claim.key.partition, (), offset), ())
+        else:  # the log ends before the checkpoint: it was cut, or restored from an older copy
+            await self._trying.persist(lambda: self._store.rewind(claim.key, offset, claim.owner))
+
+    async def _tell_moved(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
