@@ -16,9 +16,9 @@ from bridge.log.base import Assignee, Bounds, Position, Record, Subscription, To
 from bridge.log.bell import Bell
 from bridge.log.clock import wall_ms
 from bridge.log.segments.control import ControlLog
-from bridge.log.segments.journal import SegmentLog
 from bridge.log.segments.layout import consumer_lock
 from bridge.log.segments.locks import wait_lock
+from bridge.log.segments.log import SegmentLog
 from bridge.log.segments.reader import SegmentReader, Source
 from bridge.log.segments.subscription import SegmentSubscription
 from bridge.log.segments.views import Views

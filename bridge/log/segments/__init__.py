@@ -7,7 +7,7 @@ and ``read_all`` look at a log from outside; marks say how far readers have got.
 from bridge.log.base import TopicPartition
 from bridge.log.bell import Bell
 from bridge.log.segments.control import ControlLog
-from bridge.log.segments.journal import SegmentLog
+from bridge.log.segments.journal import SegmentLog, open_journal
 from bridge.log.segments.layout import journal_directories, log_directories
 from bridge.log.segments.locks import OsLock, relay_lock
 from bridge.log.segments.marks import (
@@ -18,7 +18,6 @@ from bridge.log.segments.marks import (
     drop_marks,
     list_marks,
 )
-from bridge.log.segments.opening import open_journal
 from bridge.log.segments.reader import SegmentReader, Source
 from bridge.log.segments.view import LogView
 

@@ -1,217 +1,66 @@
-"""The journal: a segment log that one process writes and holds for life. An acknowledgement rests on it."""
+"""Gives a process its journal: the first one nobody holds, or a new one."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
-from bridge.errors import (
-    JournalBusy,
-    JournalFailed,
-    JournalFull,
-    LogError,
-    LogUnavailable,
-    RecordRefused,
-)
-from bridge.log.base import Position, Record
-from bridge.log.bell import Bell
-from bridge.log.segments.allocator import Allocator
+from bridge.errors import ConfigurationError, LogLocked, LogUnavailable
+from bridge.log.clock import wall_ms
 from bridge.log.segments.files import SegmentFiles
-from bridge.log.segments.format import BATCH_BYTES
-from bridge.log.segments.frames import encode
-from bridge.log.segments.locks import OsLock
-from bridge.log.segments.writer import Waiting, Writer, Written
-from bridge.telemetry import logger
+from bridge.log.segments.layout import LOCK, MAX_JOURNALS, journal_directory
+from bridge.log.segments.locks import OsLock, try_lock
+from bridge.log.segments.log import SegmentLog
 
-_log = logger("segments")
+__all__ = ["SegmentLog", "open_journal"]
+
+SEGMENT_BYTES: Final = 64 << 20
+MAX_BYTES: Final = 16 << 30
+QUEUE_RECORDS: Final = 20_000
+QUEUE_BYTES: Final = 32 << 20
+_LEAST_SEGMENTS: Final = 3
 
 
-class SegmentLog:
-    """A journal, open for writing: implements ``Journal``. Made by ``open_journal``; used on one event loop.
+def open_journal(
+    data_dir: Path,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    segment_bytes: int = SEGMENT_BYTES,
+    max_bytes: int = MAX_BYTES,
+    queue_records: int = QUEUE_RECORDS,
+    queue_bytes: int = QUEUE_BYTES,
+    now_ms: Callable[[], int] = wall_ms,
+) -> SegmentLog:
+    """Return the first journal under ``data_dir`` that nobody holds, else a new one, recovered and writable.
 
-    Public facts: ``number`` (its partition in every topic), ``directory``, ``log_id``, ``lost_records``
-    (found missing in recovery), ``failed`` (set once a write or sync failed), ``bell`` (rings when
-    records became durable).
+    Blocks: call it in a thread. Raises JournalFull (a new journal, and no room), LogLocked (no number is
+    free), LogCorrupt, FormatTooNew, LogUnavailable, ConfigurationError (``max_bytes`` below three segments).
     """
-
-    def __init__(
-        self,
-        files: SegmentFiles,
-        lock: OsLock,
-        loop: asyncio.AbstractEventLoop,
-        queue_records: int,
-        queue_bytes: int,
-    ) -> None:
-        self.number = files.identity.number
-        self.directory = files.directory
-        self.log_id = files.identity.log_id
-        self.lost_records = files.lost_records
-        self.failed = asyncio.Event()
-        self.bell = Bell()
-        self._files, self._lock, self._loop = files, lock, loop
-        self._queue_records, self._queue_bytes = queue_records, queue_bytes
-        self._queued_records = self._queued_bytes = 0
-        self._gathered: list[Waiting] = []
-        self._closed = False
-        self._allocator = Allocator(files)
-        self._allocator.start()
-        self._writer = Writer(files, self._written, self._allocator.want)
-
-    # What it holds
-
-    @property
-    def floor_ms(self) -> int:
-        """The greatest time the log holds; moments given from now on must lie above it."""
-        return self._files.floor_ms
-
-    @property
-    def begin_offset(self) -> int:
-        """The first offset not forgotten."""
-        return self._files.bounds.begin
-
-    @property
-    def end_offset(self) -> int:
-        """One past the last record on disk."""
-        return self._files.end_offset
-
-    @property
-    def max_record_bytes(self) -> int:
-        """The largest append that is taken, in bytes as encoded."""
-        return min(self._files.capacity - BATCH_BYTES, self._queue_bytes)
-
-    def is_full(self) -> bool:
-        """Say whether appends are refused since no further segment could be allocated."""
-        return self._allocator.is_full and not self._files.reserve_room
-
-    def is_writable(self) -> bool:
-        """Say whether an append would be taken, were the queue empty."""
-        return self._writer.failure is None and not self._closed and not self.is_full()
-
-    # Appending
-
-    def submit(self, records: Sequence[Record]) -> "asyncio.Future[Sequence[Position]]":
-        """Enter the records into the queue, in this order; the future resolves once they are on disk.
-
-        Raises at once, with nothing entered: JournalBusy, JournalFull, JournalFailed, RecordRefused (one
-        record too large, or all of them together), LogUnavailable (closed).
-        """
-        count = len(records)
-        if count == 1:
-            data, newest_ms = encode(records[0]), records[0].timestamp
-        elif count:
-            data = b"".join(map(encode, records))
-            newest_ms = max(record.timestamp for record in records)
-        else:
-            return self._answered()
-        files = self._files
-        queued = self._queued_bytes + len(data) + BATCH_BYTES
-        if (
-            self._closed
-            or self._writer.failure is not None
-            or queued > self._queue_bytes
-            or queued > (files.reserve_room or (0 if self._allocator.is_full else files.room))
-            or self._queued_records + count > self._queue_records
-        ):
-            raise self._refusal(len(data), count)
-        self._queued_bytes = queued
-        self._queued_records += count
-        answer = self._loop.create_future()
-        if not self._gathered:
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append(Waiting(answer, records, data, newest_ms))
-        return answer
-
-    async def append(self, records: Sequence[Record]) -> Sequence[Position]:
-        """Make the records durable and return where each stands. Raises as ``submit``."""
-        return await self.submit(records)
-
-    def _answered(self) -> "asyncio.Future[Sequence[Position]]":
-        answer: asyncio.Future[Sequence[Position]] = self._loop.create_future()
-        answer.set_result(())
-        return answer
-
-    def _refusal(self, data_bytes: int, count: int) -> LogError:
-        if self._closed:
-            return LogUnavailable(f"journal {self.directory} is closed")
-        if self._writer.failure is not None:
-            return JournalFailed(self._writer.failure)
-        if data_bytes > self.max_record_bytes:
-            return RecordRefused(
-                f"{count} record(s) of {data_bytes} bytes: journal {self.directory} takes "
-                f"{self.max_record_bytes} bytes in one append"
-            )
-        if self.is_full():
-            return JournalFull(f"journal {self.directory} is full: {self._allocator.reason}")
-        return JournalBusy(
-            f"{self._queued_records} appends of {self._queued_bytes} bytes wait for journal "
-            f"{self.directory}: try again"
+    if max_bytes < _LEAST_SEGMENTS * segment_bytes:
+        raise ConfigurationError(
+            f"journal.max_bytes is {max_bytes}: it must hold {_LEAST_SEGMENTS} segments of {segment_bytes}"
         )
+    number, lock = _free_journal(data_dir)
+    try:
+        files = SegmentFiles(
+            journal_directory(data_dir, number),
+            number,
+            segment_bytes=segment_bytes,
+            max_bytes=max_bytes,
+            now_ms=now_ms,
+        )
+        return SegmentLog(files, lock, loop, queue_records, min(queue_bytes, files.capacity))
+    except OSError as error:
+        lock.release()
+        raise LogUnavailable(f"journal {number:04d} under {data_dir} cannot be opened: {error}") from error
+    except BaseException:
+        lock.release()
+        raise
 
-    def _hand_over(self) -> None:
-        """Give the writer all that was gathered in this turn of the loop: one wake-up, one batch."""
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._writer.put(gathered)
 
-    def _written(self, written: Written) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._answer, written)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            _log.warning("append.unanswered", directory=str(self.directory), appends=len(written.appends))
-
-    def _answer(self, written: Written) -> None:
-        appends, offset, error = written
-        for answer, records, data, _ in appends:
-            self._queued_bytes -= len(data) + BATCH_BYTES
-            self._queued_records -= len(records)
-            if error is not None:
-                if not answer.done():
-                    answer.set_exception(type(error)(str(error)))
-                continue
-            if not answer.done():
-                answer.set_result(
-                    [
-                        Position(record.topic, self.number, place)
-                        for place, record in enumerate(records, offset)
-                    ]
-                )
-            offset += len(records)
-        if self._writer.failure is not None:
-            self.failed.set()
-        self.bell.ring()
-
-    # Retention and end
-
-    def forget(self, now_ms: int, keep_ms: int, marks: Mapping[str, int]) -> int:
-        """Unlink whole segments older than ``keep_ms`` and below every one of ``marks``; return how many.
-
-        While the log is full, one younger segment too, logged. ``marks`` are the next offsets of those who
-        still need records; without one, nothing holds a segment back but its age. Blocks. Raises
-        LogUnavailable.
-        """
-        needed_from = min(marks.values(), default=self.end_offset)
-        try:
-            limit = self._files.forgettable_until(now_ms - keep_ms, needed_from, self.is_full())
-            gone = self._files.forget(limit)
-        except OSError as error:
-            raise LogUnavailable(f"segments of {self.directory} cannot be unlinked: {error}") from error
-        if gone:
-            self._allocator.want()
-        return gone
-
-    async def close(self, timeout: float = 10.0) -> None:
-        """Commit what is queued, stop the threads, give the journal back; appends from now on are refused.
-
-        A disk that does not answer within ``timeout`` seconds is left behind, and the lock with it.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        self._hand_over()
-        if await asyncio.to_thread(self._stop, timeout):
-            await asyncio.to_thread(self._files.close)
-            self._lock.release()
-        else:
-            _log.error("journal.not_closed", directory=str(self.directory), seconds=timeout)
-
-    def _stop(self, timeout: float) -> bool:
-        stopped = self._writer.stop(timeout)
-        return self._allocator.stop(timeout) and stopped
+def _free_journal(data_dir: Path) -> tuple[int, OsLock]:
+    for number in range(1, MAX_JOURNALS + 1):
+        lock = try_lock(journal_directory(data_dir, number) / LOCK)
+        if lock is not None:
+            return number, lock
+    raise LogLocked(f"all {MAX_JOURNALS} journals under {data_dir} are held: stop a process first")
