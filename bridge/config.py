@@ -71,13 +71,17 @@ class _Section(BaseModel):
 
 
 class IngressSettings(_Section):
-    """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for the disk."""
+    """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for the disk.
+
+    ``share_port`` lets several processes listen on one port, a journal each.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     body_bytes: Size = 1024 * 1024
     body_seconds: Seconds = 10.0
     max_waiting: Count = 4096
+    share_port: bool = False
 
 
 class OpsSettings(_Section):

@@ -20,7 +20,7 @@ _SHOWN = (
 def banner(settings: Settings, started: Started, catalog: Catalog) -> str:
     """Return the text: ready to paste, with placeholders where the settings hold secrets."""
     return "\n".join(
-        ("", *_facts(settings, started), "", *_calls(settings, started, catalog), *_looks(started))
+        ("", *_facts(settings, started), "", *_calls(settings, started, catalog), *_looks())
     )
 
 
@@ -73,7 +73,7 @@ def curl(settings: Settings, base: str, spec: CommandSpec) -> str:
     return f"curl -sS {url}{headers} -d {shlex.quote(orjson.dumps(spec.row.example).decode())}"
 
 
-def _looks(started: Started) -> Iterator[str]:
+def _looks() -> Iterator[str]:
     yield "Then: imbridge groups list | imbridge topics read im.group.v1 --json | imbridge decisions list"
-    yield f"Stop with Ctrl-C. Log lines follow on standard error.{started.note}"
+    yield "Stop with Ctrl-C. Log lines follow on standard error."
     yield ""

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_out = Console(highlight=False, soft_wrap=False)
+_PIPED_WIDTH = 160
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 _err = Console(stderr=True, highlight=False)
 
 

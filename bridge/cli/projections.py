@@ -8,8 +8,8 @@ from bridge.cli.output import print_json, print_line, print_table
 from bridge.cli.state import run, settings, the_log, the_store
 from bridge.config import Settings
 from bridge.errors import UsageError
-from bridge.log.base import Log, TopicPartition
-from bridge.log.segments.marks import drop_marks
+from bridge.log.base import Bounds, Log, TopicPartition
+from bridge.log.segments import drop_marks
 from consumers.projections.known import PROJECTIONS
 from consumers.store.base import Checkpoint, CheckpointKey
 from schemas.envelope import format_time
@@ -46,10 +46,10 @@ async def _list(as_json: bool) -> None:
     if as_json:
         print_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
     else:
-        print_table("projections", _COLUMNS, rows)
+        print_table("projections", _COLUMNS[:-1], [row[:-1] for row in rows])
 
 
-async def _ends(log: Log) -> dict[CheckpointKey, tuple[int, int]]:
+async def _ends(log: Log) -> dict[CheckpointKey, Bounds]:
     found = {}
     for name, projection in PROJECTIONS.items():
         for topic in projection.topics:
@@ -59,10 +59,10 @@ async def _ends(log: Log) -> dict[CheckpointKey, tuple[int, int]]:
     return found
 
 
-def _row(key: CheckpointKey, checkpoint: Checkpoint | None, held: tuple[int, int] | None) -> list[object]:
+def _row(key: CheckpointKey, checkpoint: Checkpoint | None, held: Bounds | None) -> list[object]:
     reached = checkpoint.next_offset if checkpoint else None
-    end = held[1] if held else None
-    begin = held[0] if held else 0
+    end = held.end if held else None
+    begin = held.begin if held else 0
     lag = max(0, end - (begin if reached is None else reached)) if end is not None else None
     seen = checkpoint.last_event_ms if checkpoint else None
     last = format_time(seen) if seen is not None else None

@@ -15,6 +15,7 @@ from bridge.errors import UsageError
 from bridge.log.base import Log
 from bridge.log.clock import HybridClock
 from bridge.log.scan import Selection
+from bridge.main.opening import readers_of
 from consumers import replay
 from consumers.projections.known import PROJECTIONS
 from schemas.envelope import format_time
@@ -115,7 +116,8 @@ async def _make(
         return await replay.plan(log, selection, f"projection {to_projection}", [to_projection])
     if to_topic:
         to_topic = known(to_topic, current.kafka.topic_prefix)
-        return await replay.plan(log, selection, f"topic {to_topic}", await log.groups_of(to_topic))
+        readers = await readers_of(current, log, to_topic)
+        return await replay.plan(log, selection, f"topic {to_topic}", readers)
     return await replay.plan(log, selection, "standard output", [])
 
 

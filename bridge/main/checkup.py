@@ -14,8 +14,8 @@ from bridge.config import Settings
 from bridge.errors import ImbridgeError
 from bridge.log.base import Bounds, Log, Record, TopicPartition
 from bridge.log.scan import scan
+from bridge.log.segments import journal_directories
 from bridge.log.segments.identity import read_identity
-from bridge.log.segments.layout import journal_directories
 from bridge.main.opening import open_kafka, open_log, open_store
 from consumers.rules import status as rules_status
 from schemas.envelope import EnvelopeError, parse_time

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from bridge.backoff import Backoff
 from bridge.config import Settings
 from bridge.errors import ConfigurationError, FormatTooNew, JournalFailed, LogError
 from bridge.log.clock import HybridClock, wall_ms
+from bridge.log.segments import RELAY, ControlLog, SegmentLog, open_journal
 from bridge.log.segments.identity import read_identity
-from bridge.log.segments.journal import SegmentLog, open_journal
-from bridge.log.segments.marks import RELAY, read_marks
+from bridge.log.segments.marks import read_marks
 from bridge.telemetry import JOURNAL_FULL, logger
+from schemas.topics import TOPICS
 
 _FORGET_SECONDS: Final = 5.0
+_CONTROL_KEEP_MS: Final = max(topic.retention_ms for topic in TOPICS.values() if topic.home == "control")
+_CONTROL_EVERY_MS: Final = 3_600_000
 _log = logger("journal")
 
 
@@ -26,6 +28,8 @@ class JournalKeeper:
 
     def __init__(self, settings: Settings, clock: HybridClock, accept: Callable[[SegmentLog], None]) -> None:
         self._settings, self._clock, self._accept = settings, clock, accept
+        self._control = ControlLog(settings.data_dir)
+        self._control_due_ms = 0
         self._stop = asyncio.Event()
         self.journal: SegmentLog | None = None
         self.reason = "not opened yet"
@@ -37,7 +41,7 @@ class JournalKeeper:
         """
         limits = self._settings.journal
         try:
-            self.journal = await asyncio.to_thread(
+            opened = await asyncio.to_thread(
                 open_journal,
                 self._settings.data_dir,
                 loop=asyncio.get_running_loop(),
@@ -51,9 +55,9 @@ class JournalKeeper:
         except LogError as error:
             self.reason = str(error)
             return False
-        self._clock.raise_floor(self.journal.floor_ms)
-        self._accept(self.journal)
-        opened = self.journal
+        self.journal = opened
+        self._clock.raise_floor(opened.floor_ms)
+        self._accept(opened)
         _log.info(
             "journal.opened",
             log=opened.log_id,
@@ -95,8 +99,10 @@ class JournalKeeper:
                 f"journal {journal.directory} can no longer be written; restart tries it again"
             )
         JOURNAL_FULL.set(journal.is_full())
-        with suppress(LogError):
+        try:
             await asyncio.to_thread(self._forget, journal)
+        except LogError as error:
+            _log.warning("journal.not_forgotten", reason=str(error))
 
     def _forget(self, journal: SegmentLog) -> None:
         marks = read_marks(journal.directory, read_identity(journal.directory).uuid)
@@ -107,3 +113,6 @@ class JournalKeeper:
             if (name == RELAY) != self._settings.embedded
         }
         journal.forget(wall_ms(), round(self._settings.journal.keep_seconds * 1000), needed)
+        if wall_ms() >= self._control_due_ms:
+            self._control_due_ms = wall_ms() + _CONTROL_EVERY_MS
+            self._control.forget(wall_ms(), _CONTROL_KEEP_MS)

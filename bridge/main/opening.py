@@ -1,19 +1,36 @@
 """Makes logs, stores and providers from the settings: every concrete class is named here."""
 
+import asyncio
 from typing import Any
 
 from bridge.config import KafkaSettings, Settings
 from bridge.errors import ConfigurationError
+from bridge.ingress.before import Decider
+from bridge.ingress.ingress import Ingress
 from bridge.log.base import Log
+from bridge.log.clock import HybridClock
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.segments.journal import SegmentLog
+from bridge.log.segments import SegmentLog, consumer_mark, list_marks
+from bridge.providers.openim import OpenIMProvider
+from bridge.providers.tencent import TencentProvider
+from consumers.rules import RulesConsumer
 from consumers.store.base import Store
 from consumers.store.opening import store_for
+from schemas.catalog import Catalog
 
 
 def open_log(settings: Settings, journal: SegmentLog | None = None) -> Log:
     """Return the log that consumers read and the command line looks at: Kafka if set, else the journals."""
     return EmbeddedLog(settings.data_dir, journal) if settings.embedded else open_kafka(settings)
+
+
+async def readers_of(settings: Settings, log: Any, topic: str) -> list[str]:
+    """Return the consumer groups known to read a topic: Kafka's, or those with a mark in a journal."""
+    if not settings.embedded:
+        return sorted(reading.group for reading in await log.groups_of(topic))
+    ends = consumer_mark("", topic)
+    names = {placed.name for placed in await asyncio.to_thread(list_marks, settings.data_dir)}
+    return sorted(name.removesuffix(ends) for name in names if name.endswith(ends))
 
 
 def open_set_aside(settings: Settings) -> Log:
@@ -49,3 +66,47 @@ def _kafka(kafka: KafkaSettings) -> dict[str, Any]:
 def open_store(settings: Settings) -> Store:
     """Return the store of the projections, not yet connected."""
     return store_for(settings.store_url)
+
+
+def open_rules(settings: Settings, log: Log) -> RulesConsumer:
+    """Return the consumer of the rules, which decides."""
+    rules = settings.rules
+    return RulesConsumer(
+        log,
+        set_name=rules.set,
+        directory=settings.data_dir / "rules",
+        fallback=rules.fallback,
+        max_stale_seconds=rules.max_stale_seconds,
+        grace_seconds=rules.grace_seconds,
+    )
+
+
+def open_ingress(settings: Settings, catalog: Catalog, decider: Decider, clock: HybridClock) -> Ingress:
+    """Return the ingress for both providers, without a journal yet."""
+    return Ingress(
+        catalog,
+        (_tencent(settings), _openim(settings)),
+        None,
+        decider,
+        clock,
+        body_bytes=settings.ingress.body_bytes,
+        body_seconds=settings.ingress.body_seconds,
+        max_waiting=settings.ingress.max_waiting,
+        fallback=settings.rules.fallback,
+    )
+
+
+def _tencent(settings: Settings) -> TencentProvider:
+    tencent = settings.tencent
+    return TencentProvider(
+        path=tencent.path,
+        app_ids=tencent.app_ids,
+        tokens=[token.get_secret_value() for token in tencent.tokens],
+        freshness_seconds=tencent.freshness_seconds,
+    )
+
+
+def _openim(settings: Settings) -> OpenIMProvider:
+    openim = settings.openim
+    secrets = [secret.get_secret_value() for secret in openim.path_secrets]
+    return OpenIMProvider(path=openim.path, app=openim.app, path_secrets=secrets)

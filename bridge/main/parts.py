@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bridge.ingress.server import Ingress
+from bridge.ingress.ingress import Ingress
 from bridge.main.journal import JournalKeeper
 from bridge.ops.server import Part
-from consumers.rules.consumer import RulesConsumer
+from consumers.rules import RulesConsumer
 
 
 def ingress_parts(keeper: JournalKeeper, ingress: Ingress) -> Mapping[str, Part]:

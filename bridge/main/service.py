@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bridge.config import Settings
-from bridge.ingress.server import Ingress
+from bridge.ingress.ingress import Ingress
 from bridge.log.base import Log
 from bridge.log.clock import HybridClock
-from bridge.log.segments.journal import SegmentLog
+from bridge.log.segments import SegmentLog
 from bridge.main.journal import JournalKeeper
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
 from bridge.main.parts import ingress_parts, rules_part
@@ -22,7 +22,7 @@ from bridge.main.relaying import Relaying
 from bridge.main.units import Deadline, Running
 from bridge.ops.server import OpsServer, Part
 from bridge.telemetry import logger
-from consumers.rules.consumer import RulesConsumer
+from consumers.rules import RulesConsumer
 from schemas.catalog import Catalog
 
 _log = logger("process")
@@ -132,7 +132,8 @@ class Service:
         if keeper.journal is not None:
             self._use(keeper.journal)
         running.start("journal", keeper)
-        at = await self._ingress.start(self._settings.ingress.host, self._settings.ingress.port)
+        listen = self._settings.ingress
+        at = await self._ingress.start(listen.host, listen.port, share_port=listen.share_port)
         await self._rules_settled(self._rules)
         return rules_part(self._rules).says, _url(at)
 
@@ -154,8 +155,9 @@ class Service:
                 loop.add_signal_handler(number, self.stop)
 
     async def _until_over(self, running: Running) -> BaseException | None:
-        stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({stopping, running.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        over: set[asyncio.Future[Any]] = {stopping, running.failed}
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         return running.failed.result() if running.failed.done() else None
 
