@@ -56,6 +56,8 @@ def examine(documents: Documents, now_ms: int) -> Report:
         problems += map(document.problem, red)
         tested += len(document.content.get("tests", ()))
         failed += len({path for path, _ in red})
+    if not documents.rules and not problems:
+        warnings.append(Problem("the set", 0, 0, "", "holds no rule: everything is allowed"))
     counted = len(documents.rules), len(documents.lists)
     return Report(tuple(problems), tuple(warnings), *counted, tested, failed)
 

@@ -4,10 +4,13 @@ import gc
 import time
 from typing import Any
 
+from rich.console import Console
+
 from consumers.rules.deciding import decide
 from consumers.rules.examination import compile_set
 from schemas.callback import Callback
 from schemas.decisions import Question, RuleSet
+from tests.bench.report import Report, Table, show
 
 RULES, INVITEES, ROUNDS = 200, 50, 3_000
 _LISTS = {f"list-{number}": frozenset(f"user-{number}-{one}" for one in range(1_000)) for number in range(10)}
@@ -56,8 +59,17 @@ def _question(partial: bool) -> Question:
     return Question("invite", "group/g1", "g1", data, invitees, partial, callback)
 
 
-def measure(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Return the figures: microseconds a decision at the 50th and 99th percentile, and at worst."""
+def measure(rounds: int = ROUNDS) -> Report:
+    """Return what one decision takes at the 50th and 99th percentile, and at worst."""
+    raw = _figures(rounds)
+    columns = ("rules, invitees", "p50 us", "p99 us", "worst us", "us a rule")
+    figures = [str(raw[name]) for name in ("p50_us", "p99_us", "worst_us", "us_per_rule")]
+    table = Table("Deciding, one question at a time", columns, [(f"{RULES}, {INVITEES}", *figures)])
+    notes = [f"{rounds} decisions; {raw['matched']} rules match, {raw['refused']} invitees are refused"]
+    return Report("decide", [table], notes, raw)
+
+
+def _figures(rounds: int) -> dict[str, Any]:
     index = compile_set([_rule(number) for number in range(RULES)], _LISTS)
     rule_set, question = RuleSet("default", 1, "0" * 32), _question(partial=True)
     taken = []
@@ -81,11 +93,5 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Print the figures as a table."""
-    for name, value in measure().items():
-        print(f"{name:>12}  {value}")
-
-
 if __name__ == "__main__":
-    main()
+    show(measure(), Console())
