@@ -1,22 +1,87 @@
 """Relays for every journal of the data directory, as journals appear; idle without Kafka."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 from bridge.config import Settings
+from bridge.errors import LogError
 from bridge.log.base import Log
+from bridge.log.segments import LogView, SegmentLog, journal_directories
+from bridge.main.opening import open_set_aside
 from bridge.ops.server import Part
+from bridge.relay import JournalSource, Relay, RelayStatus
+from bridge.telemetry import logger
+
+_LOOK_SECONDS: Final = 1.0
+_log = logger("relay")
 
 
 class Relaying:
-    def __init__(self, settings: Settings, log: Log) -> None:
+    """One relay for each journal, those of processes that are gone included.
+
+    ``own`` gives this process's journal, whose appends wake its relay at once. Embedded there is nothing to
+    relay: consumers read the journals themselves, and this only waits to be stopped.
+    """
+
+    def __init__(self, settings: Settings, log: Log, own: Callable[[], SegmentLog | None]) -> None:
+        self._settings, self._log, self._own = settings, log, own
+        self._park = open_set_aside(settings)
+        self._relays: dict[int, tuple[Relay, LogView]] = {}
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        await self._stop.wait()
+        """Relay until stopped. Raises LogCorrupt and FormatTooNew, which trying again does not mend."""
+        if self._settings.embedded:
+            _log.info(
+                "relay.idle", reason="no kafka.bootstrap_servers: consumers read the journals themselves"
+            )
+            await self._stop.wait()
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while not self._stop.is_set():
+                    for number, directory in journal_directories(self._settings.data_dir).items():
+                        if number not in self._relays:
+                            tasks.create_task(self._relay(number, directory).run())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), _LOOK_SECONDS)
+                for relay, _ in self._relays.values():
+                    relay.stop()
+        finally:
+            await self._close()
 
     def stop(self) -> None:
+        """Let every relay move what its journal holds, for a bounded while."""
         self._stop.set()
 
     def parts(self) -> Mapping[str, Part]:
-        return {}
+        """Return how each relay is doing."""
+        return {
+            f"relay of journal {number}": _part(relay.status()) for number, (relay, _) in self._relays.items()
+        }
+
+    def _relay(self, number: int, directory: Path) -> Relay:
+        view = LogView(directory)
+        own = self._own()
+        bell = own.bell if own is not None and own.number == number else None
+        drain_seconds = self._settings.drain_seconds / 2
+        relay = Relay(JournalSource(view, bell), self._log, self._park, drain_seconds=drain_seconds)
+        self._relays[number] = relay, view
+        return relay
+
+    async def _close(self) -> None:
+        for _, view in self._relays.values():
+            view.close()
+        with suppress(LogError):
+            await self._park.close()
+
+
+def _part(status: RelayStatus) -> Part:
+    says = f"{status.state}, {status.lag_records} records and {status.lag_seconds:.1f} s behind"
+    if status.reason:
+        says += f": {status.reason}"
+    details = {"lag_records": status.lag_records, "lag_seconds": status.lag_seconds}
+    return Part(status.state != "stalled", says, details=details)

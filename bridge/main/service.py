@@ -113,11 +113,11 @@ class Service:
         if Role.INGRESS in self._roles:
             self._journal = JournalKeeper(self._settings, self._clock, self._use)
             await self._journal.try_open()
-        self._log = log = open_log(self._settings, self._journal.journal if self._journal else None)
+        self._log = log = open_log(self._settings, self._own_journal())
         if self._journal is not None:
             rules, at = await self._start_ingress(running, log, self._journal)
         if Role.RELAY in self._roles:
-            self._relaying = Relaying(self._settings, log)
+            self._relaying = Relaying(self._settings, log, self._own_journal)
             running.start("relay", self._relaying)
         if self._store is not None:
             owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -140,6 +140,9 @@ class Service:
     def _use(self, journal: SegmentLog) -> None:
         if self._ingress is not None:
             self._ingress.use_journal(journal)
+
+    def _own_journal(self) -> SegmentLog | None:
+        return self._journal.journal if self._journal is not None else None
 
     async def _rules_settled(self, rules: RulesConsumer) -> None:
         """Wait a moment for the rules, so that what is announced is what answers; the socket is open."""
