@@ -110,7 +110,7 @@ class SegmentLog:
             or queued > (files.reserve_room or (0 if self._allocator.is_full else files.room))
             or self._queued_records + count > self._queue_records
         ):
-            raise self._refusal(len(data), count)
+            raise self._refusal(len(data), count, queued)
         self._queued_bytes = queued
         self._queued_records += count
         answer = self._loop.create_future()
@@ -128,7 +128,7 @@ class SegmentLog:
         answer.set_result(())
         return answer
 
-    def _refusal(self, data_bytes: int, count: int) -> LogError:
+    def _refusal(self, data_bytes: int, count: int, queued_bytes: int) -> LogError:
         if self._closed:
             return LogUnavailable(f"journal {self.directory} is closed")
         if self._writer.failure is not None:
@@ -140,8 +140,10 @@ class SegmentLog:
             )
         if self.is_full():
             return JournalFull(f"journal {self.directory} is full: {self._allocator.reason}")
+        if queued_bytes <= self._queue_bytes and self._queued_records + count <= self._queue_records:
+            return JournalBusy(f"journal {self.directory} is allocating its next segment: try again")
         return JournalBusy(
-            f"{self._queued_records} appends of {self._queued_bytes} bytes wait for journal "
+            f"{self._queued_records} records of {self._queued_bytes} bytes wait for journal "
             f"{self.directory}: try again"
         )
 

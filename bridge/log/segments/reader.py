@@ -116,11 +116,9 @@ class SegmentReader:
                 return progress
             reading = asyncio.get_running_loop().run_in_executor(None, source.read, max_records)
             self._under_way = source, reading
-        try:
-            return await asyncio.shield(self._under_way[1])
-        finally:
-            if self._under_way[1].done():
-                self._under_way = None
+        await asyncio.wait((self._under_way[1],))
+        under_way, self._under_way = self._under_way, None
+        return under_way[1].result()
 
     def add(self, sources: Collection[Source]) -> None:
         """Read these partitions too."""
