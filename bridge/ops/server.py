@@ -1,5 +1,6 @@
 """The operators' port: /livez, /readyz with its parts named, /metrics."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -43,8 +44,9 @@ class OpsServer:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
+            why = os.strerror(error.errno or 0)
             raise ConfigurationError(
-                f"cannot listen for operators on {host}:{port}: {error.strerror}; set ops.host and ops.port "
+                f"cannot listen for operators on {host}:{port}: {why}; set ops.host and ops.port "
                 "(each process needs its own, 0 takes a free one)"
             ) from error
         address = self._runner.addresses[0]
