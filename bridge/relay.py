@@ -1,0 +1,350 @@
+"""The relay: moves one journal's records to another log, in order, and marks how far.
+
+Append first, mark afterwards: a crash between the two repeats records, with the same ids, and loses none.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+
+from bridge.backoff import Backoff
+from bridge.errors import LogError, LogLocked, LogUnavailable, OffsetGone, RecordRefused
+from bridge.log.base import Batch, Bounds, Position, Reader, Record, StoredRecord
+from bridge.log.clock import wall_ms
+from bridge.log.dead_letters import dead_letter
+from bridge.log.segments import RELAY, Bell, LogView, read_all, relay_lock
+from bridge.telemetry import (
+    DEAD_LETTERS,
+    RELAY_LAG_RECORDS,
+    RELAY_LAG_SECONDS,
+    RELAY_RECORDS,
+    RELAY_RETRIES,
+    logger,
+)
+
+CONSUMER: Final = "relay"
+BATCH_RECORDS: Final = 2000
+BATCH_BYTES: Final = 4 * 1024 * 1024
+_READ_SECONDS: Final = 0.25
+_LOCK_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 3.0
+_log = logger("relay")
+State = Literal["waiting", "relaying", "stalled", "stopped"]
+_EVENTS: Final = {"waiting": "held_back", "relaying": "resumed", "stalled": "stalled"}
+Result = TypeVar("Result")
+
+
+class Source(Protocol):
+    """One journal, as its relay sees it. Calls other than the reader's may block for a moment."""
+
+    number: int
+    log_id: str
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Return the right to relay this journal. Raises LogLocked, LogUnavailable."""
+
+    def mark(self) -> int | None:
+        """Return the next offset to relay, None when nothing was relayed yet. Raises LogUnavailable."""
+
+    def set_mark(self, next_offset: int) -> None:
+        """Say that everything before ``next_offset`` was relayed or set aside. Raises LogUnavailable."""
+
+    def bounds(self) -> Bounds:
+        """Return what the journal holds now. Raises LogUnavailable."""
+
+    def reader(self, start: int) -> Reader:
+        """Return a reader of all topics in order of acceptance."""
+
+
+class Target(Protocol):
+    """Where records go: a Log, of which only this is needed."""
+
+    async def append(self, records: Sequence[Record]) -> Sequence[Position]:
+        """Make the records durable. Raises LogUnavailable, RecordRefused."""
+
+
+class JournalSource:
+    """A segment log as the source of a relay; ``bell`` is the journal's when this process writes it."""
+
+    def __init__(self, view: LogView, bell: Bell | None = None, now_ms: Callable[[], int] = wall_ms) -> None:
+        self.number, self.log_id = view.number, view.log_id
+        self._view, self._bell, self._now_ms = view, bell, now_ms
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Return the right to relay this journal. Raises LogLocked, LogUnavailable."""
+        return relay_lock(self._view.directory)
+
+    def mark(self) -> int | None:
+        """Return the next offset to relay, None when nothing was relayed yet. Raises LogUnavailable."""
+        try:
+            mark = self._view.marks().get(RELAY)
+        except OSError as error:
+            raise LogUnavailable(f"the marks of journal {self.number} cannot be read: {error}") from error
+        return None if mark is None else mark.next_offset
+
+    def set_mark(self, next_offset: int) -> None:
+        """Say that everything before ``next_offset`` was relayed or set aside. Raises LogUnavailable."""
+        try:
+            self._view.write_mark(RELAY, next_offset, self._now_ms())
+        except OSError as error:
+            raise LogUnavailable(f"the mark of journal {self.number} cannot be moved: {error}") from error
+
+    def bounds(self) -> Bounds:
+        """Return what the journal holds now. Raises LogUnavailable."""
+        return self._view.bounds()
+
+    def reader(self, start: int) -> Reader:
+        """Return a reader of all topics in order of acceptance."""
+        return read_all(self._view, start, self._bell)
+
+
+class RelayStatus(NamedTuple):
+    """How a relay stands, for readiness and operators' pages. ``reason`` says why it waits or stalls."""
+
+    journal: int
+    state: State
+    reason: str
+    next_offset: int
+    end_offset: int
+    lag_seconds: float
+
+    @property
+    def lag_records(self) -> int:
+        """Journal offsets not yet relayed."""
+        return self.end_offset - self.next_offset
+
+
+class Relay:
+    """Relays one journal until stopped. ``park`` takes the dead letters of records the target refuses.
+
+    Only one relay of a journal works at a time: others wait for its lock, and take over from the mark.
+    After ``stop`` what the journal holds is relayed for up to ``drain_seconds``; what is left is said.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        park: Target,
+        *,
+        batch_records: int = BATCH_RECORDS,
+        batch_bytes: int = BATCH_BYTES,
+        drain_seconds: float = 5.0,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        self._source, self._target, self._park = source, target, park
+        self._batch_records, self._batch_bytes = batch_records, batch_bytes
+        self._drain_seconds = drain_seconds
+        self._now_ms = now_ms
+        self._stopping = asyncio.Event()
+        self._state: State = "waiting"
+        self._reason = ""
+        self._since = time.monotonic()
+        self._next = self._end = 0
+        self._oldest_ms: int | None = None
+
+    def stop(self) -> None:
+        """Make ``run`` return, soon: it relays what the journal holds now, if the target takes it."""
+        self._stopping.set()
+
+    def status(self) -> RelayStatus:
+        """Return how the relay stands now; sets the lag metrics too."""
+        with suppress(LogError):
+            self._end = max(self._source.bounds().end, self._next)
+        behind = self._end > self._next and self._oldest_ms is not None
+        lag_seconds = max(0.0, (self._now_ms() - (self._oldest_ms or 0)) / 1000) if behind else 0.0
+        status = RelayStatus(
+            self._source.number, self._state, self._reason, self._next, self._end, lag_seconds
+        )
+        RELAY_LAG_RECORDS.labels(str(status.journal)).set(status.lag_records)
+        RELAY_LAG_SECONDS.labels(str(status.journal)).set(lag_seconds)
+        return status
+
+    async def run(self) -> None:
+        """Relay until ``stop``; cancel to end at once. Raises LogCorrupt, FormatTooNew."""
+        lock = await self._obtain_lock()
+        if lock is not None:
+            with lock:
+                await self._until_stopped()
+        self._state, self._reason = "stopped", ""
+        status = self.status()
+        say = _log.warning if status.lag_records and lock is not None else _log.info
+        say("relay.stopped", journal=status.journal, next_offset=status.next_offset, left=status.lag_records)
+
+    async def _obtain_lock(self) -> AbstractContextManager[object] | None:
+        """Wait for the journal's relay lock; None when stopped before."""
+        while not self._stopping.is_set():
+            try:
+                return self._source.lock()
+            except (LogLocked, LogUnavailable) as error:
+                self._turn("waiting", str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _LOCK_SECONDS)
+        return None
+
+    async def _until_stopped(self) -> None:
+        work = asyncio.create_task(self._relay())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work,), timeout=self._drain_seconds)
+        finally:
+            work.cancel()
+            stopped.cancel()
+            results = await asyncio.gather(work, stopped, return_exceptions=True)
+        if isinstance(results[0], Exception) and not isinstance(results[0], LogUnavailable):
+            raise results[0]
+
+    async def _relay(self) -> None:
+        """Relay to the end, again and again. Raises LogUnavailable only while stopping."""
+        self._next = await self._persist(self._find_start)
+        self._turn("relaying", "")
+        while not self._is_drained():
+            reader = self._source.reader(self._next)
+            try:
+                await self._relay_from(reader)
+            except OffsetGone as gone:
+                await self._pass_gap(gone)
+            finally:
+                await reader.close()
+
+    async def _relay_from(self, reader: Reader) -> None:
+        while not self._is_drained():
+            batch = await self._persist(lambda: reader.read(self._batch_records, _READ_SECONDS))
+            if batch is not None:
+                await self._move(batch)
+            self.status()
+
+    def _is_drained(self) -> bool:
+        return self._stopping.is_set() and self.status().lag_records == 0
+
+    async def _find_start(self) -> int:
+        mark = await asyncio.to_thread(self._source.mark)
+        return self._source.bounds().begin if mark is None else mark
+
+    async def _move(self, batch: Batch) -> None:
+        for records in self._portions(batch.records):
+            self._oldest_ms = records[0].record.timestamp
+            await self._publish(records)
+            await self._mark(records[-1].offset + 1)
+        self._oldest_ms = None
+        if batch.next_offset > self._next:
+            await self._mark(batch.next_offset)
+
+    def _portions(self, records: Sequence[StoredRecord]) -> Iterator[Sequence[StoredRecord]]:
+        """Cut the batch so that no append carries much more than ``batch_bytes``."""
+        begin = size = 0
+        for index, stored in enumerate(records):
+            weight = len(stored.record.value or b"")
+            if index > begin and size + weight > self._batch_bytes:
+                yield records[begin:index]
+                begin, size = index, 0
+            size += weight
+        if begin < len(records):
+            yield records[begin:]
+
+    async def _publish(self, records: Sequence[StoredRecord]) -> None:
+        """Return once every record stands in the target or is set aside, in order.
+
+        A refusal of several is narrowed down by halves; nothing goes before what stands in front of it.
+        """
+        attempts = 0
+        backoff = Backoff(cap=_PAUSE_SECONDS)
+        while (refusal := await self._append(records)) is not None:
+            attempts += 1
+            if len(records) > 1:
+                middle = len(records) // 2
+                await self._publish(records[:middle])
+                await self._publish(records[middle:])
+                return
+            if await self._set_aside(records[0], refusal, attempts):
+                return
+            await self._pause(backoff)
+
+    async def _append(self, records: Sequence[StoredRecord]) -> RecordRefused | None:
+        """Append, for as long as it takes; return the refusal, if that was the answer."""
+
+        async def append() -> RecordRefused | None:
+            try:
+                await self._target.append([stored.record for stored in records])
+            except RecordRefused as refusal:
+                return refusal
+            RELAY_RECORDS.labels("relayed").inc(len(records))
+            return None
+
+        return await self._persist(append)
+
+    async def _set_aside(self, stored: StoredRecord, refusal: RecordRefused, attempts: int) -> bool:
+        place = Position(stored.record.topic, self._source.number, stored.offset)
+        letter = dead_letter(
+            stored.record,
+            place,
+            consumer=CONSUMER,
+            log_id=self._source.log_id,
+            reason=str(refusal),
+            attempts=attempts,
+            disposition="refused",
+            now_ms=self._now_ms(),
+        )
+        try:
+            await self._park.append([letter])
+        except LogError as error:
+            RELAY_RETRIES.labels("park").inc()
+            self._turn("stalled", f"a refused record cannot be set aside: {error}")
+            return False
+        DEAD_LETTERS.labels(CONSUMER, "refused").inc()
+        RELAY_RECORDS.labels("parked").inc()
+        said = {"topic": place.topic, "journal": place.partition, "offset": place.offset}
+        _log.error("record.parked", id=stored.record.headers.get("ce_id"), reason=str(refusal), **said)
+        self._turn("relaying", "")
+        return True
+
+    async def _mark(self, next_offset: int) -> None:
+        """Move the mark; where that fails the next one may succeed, and until then a crash repeats more."""
+        self._next = next_offset
+        try:
+            await asyncio.to_thread(self._source.set_mark, next_offset)
+        except LogUnavailable as error:
+            RELAY_RETRIES.labels("mark").inc()
+            _log.warning("mark.not_moved", journal=self._source.number, reason=str(error))
+
+    async def _pass_gap(self, gone: OffsetGone) -> None:
+        """Go on where the journal does: an incident, since it forgets nothing the mark still needs."""
+        lost = max(0, gone.begin - gone.offset)
+        RELAY_RECORDS.labels("lost").inc(lost)
+        _log.error("relay.gap_passed", journal=self._source.number, lost=lost, reason=str(gone))
+        await self._mark(gone.begin if lost else gone.end)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Return what the attempt does, trying again with pauses while the log is unavailable."""
+        backoff = Backoff(cap=_PAUSE_SECONDS)
+        while True:
+            try:
+                result = await attempt()
+            except LogUnavailable as error:
+                RELAY_RETRIES.labels("unavailable").inc()
+                self._turn("stalled", str(error))
+                if self._stopping.is_set():
+                    raise
+            else:
+                if self._state == "stalled":
+                    self._turn("relaying", "")
+                return result
+            await self._pause(backoff)
+
+    async def _pause(self, backoff: Backoff) -> None:
+        self.status()
+        if self._stopping.is_set():
+            raise LogUnavailable(self._reason)
+        await backoff.pause(self._stopping)
+
+    def _turn(self, state: State, reason: str) -> None:
+        """Enter a state; a change is one line in the log."""
+        before, self._state, self._reason = self._state, state, reason
+        if before != state:
+            seconds = round(time.monotonic() - self._since, 3)
+            self._since = time.monotonic()
+            say = _log.warning if state == "stalled" else _log.info
+            say(f"relay.{_EVENTS[state]}", journal=self._source.number, after_seconds=seconds, reason=reason)
