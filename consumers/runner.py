@@ -6,7 +6,7 @@ It is also the one place that turns an error into a policy: try again, enter ane
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Literal
 
 from bridge.backoff import Backoff
@@ -64,10 +64,13 @@ class Runner:
         self._parking = Parking(dead_letters, name, max_per_minute=max_parked_per_minute, now_ms=now_ms)
         self._applying = Applying(store, projection, self._assignment, self._parking, self._trying)
         self._moved = asyncio.Condition()
+        self._entering: asyncio.Timeout | None = None
 
     def stop(self) -> None:
         """Finish the batch in hand, then let ``run`` return."""
         self._trying.stop.set()
+        if self._entering is not None:
+            self._entering.reschedule(0)
 
     def status(self) -> RunnerStatus:
         """Return how it is doing now."""
@@ -114,12 +117,24 @@ class Runner:
 
     async def _consume(self) -> None:
         """Read and apply until told to stop, or until the subscription must be entered anew."""
-        topics, name = self._projection.topics, self._projection.name
         try:
-            async with self._log.subscribe(topics, name, self._assignment) as subscription:
-                await self._follow(subscription)
+            async with AsyncExitStack() as subscribed:
+                await self._follow(await self._subscribe(subscribed))
         finally:
             await self._assignment.release()
+
+    async def _subscribe(self, subscribed: AsyncExitStack) -> Subscription:
+        """Enter the subscription, which may have to wait until another member leaves."""
+        topics, name = self._projection.topics, self._projection.name
+        try:
+            async with asyncio.timeout(None) as self._entering:
+                return await subscribed.enter_async_context(
+                    self._log.subscribe(topics, name, self._assignment)
+                )
+        except TimeoutError:
+            raise Stopping from None
+        finally:
+            self._entering = None
 
     async def _follow(self, subscription: Subscription) -> None:
         while not self._trying.stop.is_set():

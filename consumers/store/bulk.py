@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Executable, Insert, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from consumers.store.base import Row
@@ -36,9 +37,9 @@ def execute_positional(connection: Connection, statement: Executable, rows: Sequ
 def execute_arrays(connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
     """Execute an insert of distinct rows as one statement over arrays, anything else row by row."""
     names = tuple(rows[0])
-    if isinstance(statement, Insert) and _are_distinct(statement, names, rows):
-        columns = {name: [row[name] for row in rows] for name in names}
-        connection.exec_driver_sql(_arrays(statement, connection.dialect, names), columns)
+    sql = _arrays(statement, connection.dialect, names) if isinstance(statement, Insert) else None
+    if sql is not None and _are_distinct(statement, names, rows):
+        connection.exec_driver_sql(sql, {name: [row[name] for row in rows] for name in names})
     else:
         connection.execute(statement, list(rows))
 
@@ -53,11 +54,16 @@ def _positional(statement: Executable, dialect: Dialect, names: Names) -> _Posit
 
 
 @lru_cache(maxsize=256)
-def _arrays(statement: Insert, dialect: Dialect, names: Names) -> str:
+def _arrays(statement: Insert, dialect: Dialect, names: Names) -> str | None:
+    """Return the insert as one from arrays, None where it holds values of its own."""
     columns = statement.table.c
     arrays = (bindparam(name, type_=ARRAY(columns[name].type)) for name in names)
     rows = func.unnest(*arrays).table_valued(*names).render_derived()
-    return _compiled(statement.from_select(names, select(*rows.c)), dialect, names).string
+    try:
+        from_arrays = statement.from_select(names, select(*rows.c))
+    except InvalidRequestError:
+        return None
+    return _compiled(from_arrays, dialect, names).string
 
 
 def _compiled(statement: Executable, dialect: Dialect, names: Names) -> SQLCompiler:
@@ -67,7 +73,7 @@ def _compiled(statement: Executable, dialect: Dialect, names: Names) -> SQLCompi
     return compiled
 
 
-def _are_distinct(statement: Insert, names: Names, rows: Sequence[Row]) -> bool:
+def _are_distinct(statement: Executable, names: Names, rows: Sequence[Row]) -> bool:
     """Return whether no two rows have one key: a single insert may not touch a row twice."""
     key = [column.name for column in statement.table.primary_key.columns]  # type: ignore[attr-defined]
     return set(key) <= set(names) and len({tuple(row[name] for name in key) for row in rows}) == len(rows)

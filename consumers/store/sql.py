@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import CompileError, InvalidRequestError, SQLAlchemyError, StatementError
 
 from bridge.errors import StoreError, StoreRefused, StoreUnavailable
 from bridge.log.clock import wall_ms
@@ -19,8 +19,8 @@ from consumers.store.migrate import migrate
 
 T = TypeVar("T")
 READ_ONLY = "imbridge_read_only"
-# Rows that no statement can take: a lone surrogate, 2**64, a column that is missing.
-_BOUND_WRONG = (ValueError, TypeError, OverflowError, LookupError)
+# Rows that the statement cannot take: a lone surrogate, 2**64, a column that is missing or one too many.
+_ROWS_WRONG = (ValueError, TypeError, OverflowError, LookupError, CompileError, InvalidRequestError)
 _log = logger("store")
 
 
@@ -112,14 +112,13 @@ class SqlStore(Store):
             raise StoreUnavailable(f"{self.place} is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, _transaction, engine, work)
-        except (SQLAlchemyError, *_BOUND_WRONG) as error:
+        except (SQLAlchemyError, *_ROWS_WRONG) as error:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> StoreError:
         cause = (error.orig if isinstance(error, StatementError) else None) or error
         said = f"{type(cause).__name__}: {str(cause).strip()}"
-        from_driver = isinstance(error, DBAPIError) or not isinstance(error, StatementError)
-        if isinstance(cause, _BOUND_WRONG) or not from_driver or self._refuses(cause):
+        if isinstance(cause, _ROWS_WRONG) or self._refuses(cause):
             return StoreRefused(f"{self.place} refuses the rows: {said}")
         return StoreUnavailable(f"{self.place} cannot be used now: {said}")
 
