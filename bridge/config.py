@@ -217,6 +217,11 @@ class Settings(BaseSettings):
         return self.store.url.get_secret_value() or f"sqlite:///{self.data_dir / 'imbridge.sqlite'}"
 
     @property
+    def store_kind(self) -> str:
+        """The kind of database in effect, in words."""
+        return "PostgreSQL" if self.store_url.startswith("postgres") else "SQLite"
+
+    @property
     def embedded(self) -> bool:
         """Whether the journal is the log, with no Kafka."""
         return not self.kafka.bootstrap_servers

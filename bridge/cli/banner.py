@@ -19,9 +19,7 @@ _SHOWN = (
 
 def banner(settings: Settings, started: Started, catalog: Catalog) -> str:
     """Return the text: ready to paste, with placeholders where the settings hold secrets."""
-    return "\n".join(
-        ("", *_facts(settings, started), "", *_calls(settings, started, catalog), *_looks())
-    )
+    return "\n".join(("", *_facts(settings, started), "", *_calls(settings, started, catalog), *_looks()))
 
 
 def _facts(settings: Settings, started: Started) -> Iterator[str]:
