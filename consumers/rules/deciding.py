@@ -110,13 +110,18 @@ def _too_stale(
     shelves: Iterable[Shelf], values: Values, staleness_ms: int, now_ms: int
 ) -> tuple[Outcome, ...]:
     """Return the enforced rules in scope that do not answer for rules as old as these."""
-    return tuple(
-        Outcome(rule.id, rule.rev, rule.mode, None, matched=False, missing=("max_staleness",))
+    needy = [
+        rule
         for shelf in shelves
         for rule in shelf.needy
         if staleness_ms > rule.max_staleness_ms
         and now_ms < rule.expires_ms
         and rule.in_scope(values) is not False
+    ]
+    needy.sort(key=lambda rule: rule.rank)
+    return tuple(
+        Outcome(rule.id, rule.rev, rule.mode, None, matched=False, missing=("max_staleness",))
+        for rule in needy
     )
 
 
