@@ -28,6 +28,7 @@ from schemas.normalize.moments import TimeReader, no_time
 __all__ = ["UNRECOGNIZED", "Catalog", "CatalogError", "CommandSpec", "Misfit"]
 
 COMMANDS: Final = Path(__file__).parent / "commands"
+_NO_ANSWERS: Final = Answers(deny_code=0, codes=(0, 0))
 
 
 class CommandSpec(NamedTuple):
@@ -42,7 +43,7 @@ class CommandSpec(NamedTuple):
     phase: Phase
     type: str
     topic: str
-    answers: Answers | None
+    answers: Answers
     normalize: Normalize
     question: Ask
     read_time: TimeReader
@@ -113,7 +114,7 @@ def _compile(row: Row) -> CommandSpec:
         phase=row.phase,
         type=row.type,
         topic=row.topic,
-        answers=row.answers,
+        answers=row.answers or _NO_ANSWERS,
         normalize=_never("is asked, not told") if asks else compile_normalize(row),
         question=compile_question(row) if asks else _never("is told, not asked"),
         read_time=time_reader(row.time),

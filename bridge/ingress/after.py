@@ -1,0 +1,148 @@
+"""The path of what happened: normalize, append to the journal, acknowledge.
+
+Acknowledged means on disk and nothing else: every other end of this path is the provider's failure answer.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from bridge.errors import LogError
+from bridge.ingress.state import IngressState
+from bridge.ingress.tally import UNKNOWN, Seldom, Tally
+from bridge.log.base import Position, Record, record_of
+from bridge.providers.base import Provider, Reply
+from schemas.callback import Callback
+from schemas.catalog import Catalog, CommandSpec, Misfit
+from schemas.envelope import Envelope
+from schemas.topics import UNRECOGNIZED
+
+
+class Waiting:
+    """One after-callback that waits for the disk."""
+
+    __slots__ = ("_path", "command", "on_disk", "outcome", "provider", "started")
+
+    def __init__(
+        self,
+        path: "AfterPath",
+        on_disk: "asyncio.Future[Sequence[Position]]",
+        provider: Provider,
+        command: str,
+        outcome: str,
+        started: float,
+    ) -> None:
+        self._path, self.on_disk = path, on_disk
+        self.provider, self.command, self.outcome, self.started = provider, command, outcome, started
+
+    def reply(self) -> Reply:
+        """Return the answer now that ``on_disk`` is done. Call it once."""
+        return self._path.finish(self)
+
+
+class AfterPath:
+    """Keeps after-callbacks, and every callback that no row knows.
+
+    At most ``max_waiting`` wait for the disk; what comes beyond is refused at once, so that questions are
+    answered however far the disk is behind.
+    """
+
+    def __init__(
+        self, catalog: Catalog, state: IngressState, tally: Tally, log: Any, *, max_waiting: int
+    ) -> None:
+        self._catalog, self._state, self._tally, self._log = catalog, state, tally, log
+        self._max_waiting = max_waiting
+        self._seldom = Seldom()
+
+    def keep(
+        self, provider: Provider, spec: CommandSpec | None, callback: Callback, started: float
+    ) -> Waiting | Reply:
+        """Enter the callback into the journal's queue and return what waits, else the failure answer."""
+        command = UNKNOWN if spec is None else spec.name
+        state = self._state
+        journal = state.journal
+        if state.draining:
+            return self._refuse(provider, command, "stopping")
+        if journal is None or state.journal_failed:
+            return self._refuse(provider, command, "journal_unusable")
+        if state.waiting >= self._max_waiting:
+            return self._refuse(provider, command, "overload")
+        topic, envelopes = self._events(spec, callback)
+        try:
+            on_disk = journal.submit(_records(topic, envelopes, callback))
+        except LogError as error:
+            return self._not_stored(provider, command, error)
+        state.waiting += 1
+        outcome = "unrecognized" if topic == UNRECOGNIZED else "acked"
+        self._log.debug("callback.entered", provider=provider.name, command=command, id=envelopes[0].id)
+        return Waiting(self, on_disk, provider, command, outcome, started)
+
+    def finish(self, waiting: Waiting) -> Reply:
+        """Return the acknowledgement of what is on disk, the failure answer of what is not."""
+        self._state.waiting -= 1
+        provider, command = waiting.provider, waiting.command
+        try:
+            waiting.on_disk.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whatever it is, it is not stored
+            return self._not_stored(provider, command, error)
+        self._tally.callback(provider.name, command, waiting.outcome)
+        phase = UNKNOWN if command == UNKNOWN else "after"
+        self._tally.seconds(provider.name, phase, perf_counter() - waiting.started)
+        return provider.ack()
+
+    def late(self, waiting: Waiting) -> Reply:
+        """Return the failure answer of what has waited too long; it may still become durable."""
+        return self._refuse(waiting.provider, waiting.command, "journal_slow")
+
+    def _not_stored(self, provider: Provider, command: str, error: BaseException) -> Reply:
+        self._state.note(error)
+        return self._refuse(provider, command, "not_stored", error)
+
+    def _events(self, spec: CommandSpec | None, callback: Callback) -> tuple[str, list[Envelope]]:
+        """Return topic and events; what cannot be normalized is kept verbatim."""
+        if spec is None:
+            return self._verbatim(UNKNOWN, callback, "no row of the catalog knows the command")
+        try:
+            return spec.topic, spec.normalize(callback)
+        except Misfit as error:
+            return self._verbatim(spec.name, callback, f"the body does not fit its row: {error}")
+        except Exception as error:  # noqa: BLE001 a bug of ours must not cost a genuine callback
+            self._log.exception("callback.not_normalized", provider=callback.provider, command=spec.name)
+            return self._verbatim(spec.name, callback, f"normalizing failed: {type(error).__name__}")
+
+    def _verbatim(self, command: str, callback: Callback, reason: str) -> tuple[str, list[Envelope]]:
+        event = self._catalog.unrecognized(callback, reason)
+        count = self._seldom.due("unrecognized", callback.provider, command)
+        if count:
+            self._log.warning(
+                "callback.unrecognized",
+                provider=callback.provider,
+                command=command,
+                sent_as=ascii(callback.command[:128]),
+                reason=reason,
+                id=event.id,
+                count=count,
+            )
+        return UNRECOGNIZED, [event]
+
+    def _refuse(
+        self, provider: Provider, command: str, outcome: str, error: BaseException | None = None
+    ) -> Reply:
+        self._tally.callback(provider.name, command, outcome)
+        count = self._seldom.due(outcome, provider.name)
+        if count:
+            self._log.warning(
+                "callback.refused",
+                provider=provider.name,
+                command=command,
+                outcome=outcome,
+                error=None if error is None else str(error),
+                count=count,
+            )
+        return provider.failure(503, outcome.replace("_", " "))
+
+
+def _records(topic: str, envelopes: list[Envelope], callback: Callback) -> list[Record]:
+    received_ms = callback.received_ms
+    return [record_of(topic, envelope, received_ms) for envelope in envelopes]

@@ -1,0 +1,53 @@
+"""Counting without looking labels up each time, and log lines that come seldom however often they are due."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bridge import telemetry
+
+UNKNOWN = "unknown"
+"""The label of a command that no row knows: labels must not grow with what callers write."""
+
+
+class Tally:
+    """The ingress's metrics. Label children are kept; their number is bounded by the catalog."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[tuple[str, str, str], Any] = {}
+        self._seconds: dict[tuple[str, str], Any] = {}
+
+    def callback(self, provider: str, command: str, outcome: str) -> None:
+        """Count one callback that was answered."""
+        key = (provider, command, outcome)
+        child = self._callbacks.get(key)
+        if child is None:
+            child = self._callbacks[key] = telemetry.CALLBACKS.labels(*key)
+        child.inc()
+
+    def seconds(self, provider: str, phase: str, seconds: float) -> None:
+        """Count the time from the request read to the answer handed over."""
+        key = (provider, phase)
+        child = self._seconds.get(key)
+        if child is None:
+            child = self._seconds[key] = telemetry.CALLBACK_SECONDS.labels(*key)
+        child.observe(seconds)
+
+
+class Seldom:
+    """Says when a line is due again: once per key and ``seconds``. Keys must be few."""
+
+    def __init__(self, seconds: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._now = seconds, now
+        self._next: dict[tuple[str, ...], float] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
+
+    def due(self, *key: str) -> int:
+        """Count one, and return how many there were since the last line when one is due, else 0."""
+        count = self._counts.get(key, 0) + 1
+        now = self._now()
+        if now < self._next.get(key, 0.0):
+            self._counts[key] = count
+            return 0
+        self._next[key], self._counts[key] = now + self._seconds, 0
+        return count

@@ -1,0 +1,42 @@
+"""The request target of a callback: path segments and query parameters, whatever a sender wrote."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+
+class Target(NamedTuple):
+    """Path segments without empty ones, and query parameters; the first of several with one name counts."""
+
+    segments: tuple[str, ...]
+    query: Mapping[str, str]
+
+
+def read_target(raw: str) -> Target:
+    """Return the target in decoded form. Bytes that are not UTF-8 are replaced: it never raises."""
+    if not raw.isascii():
+        raw = raw.encode(errors="surrogateescape").decode(errors="replace")
+    path, _, query = _origin_form(raw).partition("?")
+    segments = [segment for segment in path.split("/") if segment]
+    if "%" in path:
+        segments = [unquote(segment) for segment in segments]
+    return Target(tuple(segments), _parameters(query))
+
+
+def _origin_form(raw: str) -> str:
+    """Return the target without scheme and authority, which a sender to a proxy writes before the path."""
+    if raw.startswith("/"):
+        return raw
+    _, scheme, rest = raw.partition("://")
+    return f"/{rest.partition('/')[2]}" if scheme else "/"
+
+
+def _parameters(query: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for parameter in query.split("&"):
+        name, _, value = parameter.partition("=")
+        if "%" in parameter or "+" in parameter:
+            name, value = unquote_plus(name), unquote_plus(value)
+        if name:
+            parameters.setdefault(name, value)
+    return parameters
