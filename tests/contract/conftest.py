@@ -16,6 +16,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.memory import MemoryLog
 from bridge.log.segments import ControlLog, SegmentLog, open_journal
 from schemas.topics import GROUP
+from tests.contract.kafka_bed import KafkaBed
 
 SEGMENT_BYTES = 64 << 10
 
@@ -119,8 +120,10 @@ BEDS: dict[str, Callable[[Path], LogBed]] = {
 }
 
 
-@pytest.fixture(params=BEDS)
+@pytest.fixture(params=[*BEDS, pytest.param("kafka", marks=pytest.mark.kafka)])
 def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> LogBed:
+    if request.param == "kafka":
+        return KafkaBed(request.getfixturevalue("kafka"))
     return BEDS[request.param](tmp_path)
 
 

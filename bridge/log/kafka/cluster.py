@@ -50,6 +50,15 @@ class TopicState(NamedTuple):
     partitions: Mapping[int, PartitionState]
 
 
+class TopicSpec(NamedTuple):
+    """A topic to create; -1 replicas is the broker's default."""
+
+    name: str
+    partitions: int
+    replicas: int
+    config: Mapping[str, str]
+
+
 class ClusterState(NamedTuple):
     """The cluster, its brokers as ``host:port``, and the topics that were asked for and exist."""
 
@@ -85,13 +94,13 @@ class Cluster:
 
         return await self._ask("ask for topics", ask)
 
-    async def create(self, topics: Iterable[tuple[str, int, int, Mapping[str, str]]]) -> Mapping[str, str]:
-        """Create topics (name, partitions, replicas, configuration) and wait until they are to be seen.
+    async def create(self, topics: Iterable[TopicSpec]) -> Mapping[str, str]:
+        """Create topics and wait until they are to be seen.
 
         Returns for each why it could not be created: empty when it was, EXISTS when it stood already.
         """
         wanted: list[Any] = [
-            (name, count, replicas, [], list(config.items())) for name, count, replicas, config in topics
+            (spec.name, spec.partitions, spec.replicas, [], [*spec.config.items()]) for spec in topics
         ]
         seconds = self._connection.request_seconds
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from bridge.errors import ConfigurationError, LogError, LogUnavailable, RecordRefused
 from bridge.log.base import Assignee, Bounds, Position, Record, TopicPartition
@@ -84,6 +85,7 @@ class KafkaLog:
         self._appending = asyncio.Lock()
         self._producer: Producer | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._open: WeakSet[KafkaReader | KafkaSubscription] = WeakSet()
 
     async def ensure_topics(self) -> Sequence[Finding]:
         """Create the missing topics and return what was found, each thing said in the log too.
@@ -167,12 +169,16 @@ class KafkaLog:
 
     def reader(self, starts: Mapping[TopicPartition, int]) -> KafkaReader:
         """Return a reader from the given next offsets, in no group."""
-        return KafkaReader(self, self._pull, starts)
+        reader = KafkaReader(self, self._pull, starts)
+        self._open.add(reader)
+        return reader
 
     def subscribe(self, topics: Sequence[str], group: str, assignee: Assignee) -> KafkaSubscription:
         """Enter to read the partitions of ``topics`` that this member of ``group`` is assigned."""
         options = {"group_id": f"{self._prefix}imbridge.{group}", **self._group_options}
-        return KafkaSubscription(self, lambda: self._pull(**options), topics, assignee)
+        subscription = KafkaSubscription(self, lambda: self._pull(**options), topics, assignee)
+        self._open.add(subscription)
+        return subscription
 
     async def ready(self, topics: Collection[str]) -> None:
         """Make sure the topics exist, once, and are fit. Raises LogUnavailable, RecordRefused."""
@@ -186,7 +192,8 @@ class KafkaLog:
                 raise RecordRefused(self._unfit[topic])
 
     async def close(self) -> None:
-        """Close every connection but those of readers; appends under way fail."""
+        """Close every connection, those of readers too; reads and appends under way fail."""
+        await asyncio.gather(*(reader.close() for reader in tuple(self._open)))
         self._retire()
         if self._closing:
             await asyncio.wait(self._closing)

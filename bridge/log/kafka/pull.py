@@ -111,9 +111,19 @@ class Pull:
             await asyncio.wait_for(self.consumer.stop(), 3 * self._connection.request_seconds)
 
     async def _fetch(self, max_records: int, seconds: float) -> None:
-        for place, messages in (await self._getmany(max_records, seconds)).items():
+        try:
+            found = await self._getmany(max_records, seconds)
+        except asyncio.CancelledError:
+            self._rewind()
+            raise
+        for place, messages in found.items():
             if place in self._positions:
                 self._fetched.append(Fetched(place, messages, await self._position(place)))
+
+    def _rewind(self) -> None:
+        """Read again what the driver may have handed out to nobody."""
+        for place in self._positions.keys() & self.consumer.assignment():
+            self.consumer.seek(place, self._positions[place])
 
     async def _getmany(self, max_records: int, seconds: float) -> Mapping[Place, Sequence[Any]]:
         wanted = self.consumer.getmany(

@@ -69,7 +69,7 @@ class KafkaReader:
         (no such partition).
         """
         if self._closed:
-            raise RuntimeError("this reader is closed")
+            raise LogUnavailable("the reader is closed")
         pull = self._pull or await self._connect()
         await self._check_identity()
         try:
@@ -101,6 +101,9 @@ class KafkaReader:
         self._ids = self._ids or await self._log.log_ids(self._topics)
         pull = self._make()
         await pull.start()
+        if self._closed:
+            await pull.stop()
+            raise LogUnavailable("the reader is closed")
         self._pull = pull
         pull.consumer.assign([pull.place(partition) for partition in self._next])
         for partition, offset in self._next.items():

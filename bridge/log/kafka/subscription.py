@@ -61,7 +61,7 @@ class KafkaSubscription(ConsumerRebalanceListener):
         Raises OffsetGone, LogUnavailable, LogCorrupt, RecordRefused, and what the assignee raises.
         """
         if self._closed:
-            raise RuntimeError("this subscription is closed")
+            raise LogUnavailable("the subscription is closed")
         deadline = time.monotonic() + timeout
         pull = self._pull or await self._connect()
         try:
@@ -88,7 +88,9 @@ class KafkaSubscription(ConsumerRebalanceListener):
             self._noting = asyncio.create_task(self._commit(self._pull))
 
     async def close(self) -> None:
-        """Commit what was noted, leave the group, close the connections."""
+        """Commit what was noted, leave the group, close the connections. A second call does nothing."""
+        if self._closed:
+            return
         self._closed = True
         if self._noting is not None:
             self._noting.cancel()
@@ -118,6 +120,9 @@ class KafkaSubscription(ConsumerRebalanceListener):
         await self._log.ready(self._topics)
         pull = self._make()
         await pull.start()
+        if self._closed:
+            await pull.stop()
+            raise LogUnavailable("the subscription is closed")
         self._pull = pull
         pull.consumer.subscribe(
             [pull.place(TopicPartition(topic, 0)).topic for topic in self._topics], listener=self

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from bridge.log.kafka.cluster import EXISTS, Cluster, ClusterState, TopicState
+from bridge.log.kafka.cluster import EXISTS, Cluster, ClusterState, TopicSpec, TopicState
 from schemas.topics import RULES, Topic, max_message_bytes
 
 _BROKER_DEFAULT: Final = -1
+# A clock that is wrong must not turn accepted events into refused ones: brokers take an hour ahead at most.
+_ANY_TIME: Final = "message.timestamp.after.max.ms"
+_NO_LIMIT: Final = str(2**63 - 1)
 Kind = Literal["created", "missing", "differs", "unfit"]
 
 
@@ -54,10 +57,17 @@ class TopicKeeper:
     async def _create(self, missing: list[str]) -> Iterable[Finding]:
         if not missing:
             return ()
-        replicas = self._replicas or _BROKER_DEFAULT
-        specs = [(name, self._topics[name].partitions, replicas, self._config(name)) for name in missing]
-        troubles = await self._cluster.create(specs)
+        troubles = dict(await self._cluster.create(self._specs(missing, {_ANY_TIME: _NO_LIMIT})))
+        if unknown := [name for name, trouble in troubles.items() if _ANY_TIME in trouble]:
+            troubles |= await self._cluster.create(self._specs(unknown, {}))  # before 3.6 no limit is known
         return [self._made(name, troubles[name]) for name in missing if troubles[name] != EXISTS]
+
+    def _specs(self, names: Iterable[str], more: Mapping[str, str]) -> list[TopicSpec]:
+        replicas = self._replicas or _BROKER_DEFAULT
+        return [
+            TopicSpec(name, self._topics[name].partitions, replicas, {**self._config(name), **more})
+            for name in names
+        ]
 
     def _made(self, name: str, trouble: str) -> Finding:
         topic = self._topics[name]
