@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import ack
+from bridge.telemetry import configure_logging
+from tests.bench import ack, decide, journal, projection
 from tests.bench.report import Report, keep, show
 
-BENCHES: dict[str, Callable[[], Report]] = {"ack": ack.measure}
+BENCHES: dict[str, Callable[[], Report]] = {
+    "ack": ack.measure,
+    "journal": journal.measure,
+    "decide": decide.measure,
+    "projection": projection.measure,
+}
 
 
 def main() -> None:
@@ -20,6 +26,7 @@ def main() -> None:
     given = options.parse_args()
     if unknown := set(given.names) - set(BENCHES):
         options.error(f"no bench named {', '.join(sorted(unknown))}: there are {', '.join(BENCHES)}")
+    configure_logging("warning")
     console = Console()
     for name in given.names or BENCHES:
         since = time.monotonic()

@@ -5,6 +5,7 @@ aiohttp + aiokafka ``send_and_wait``. Each server has one core, the generator an
 """
 
 import asyncio
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,21 +17,26 @@ from tests.bench.cores import other_cores, pinned, server_core
 from tests.bench.generator import generate, generator
 from tests.bench.load import Figures, Load
 from tests.bench.report import Report, Table
-from tests.bench.servers import BARE, BURST, DIRECT, SUSTAINED, Target
+from tests.bench.servers import BARE, BURST, DIRECT, SUSTAINED, Target, wait_until_relayed
 from tests.parts import PartMissing, start_kafka
 
 CONNECTIONS = (2, 64)
+_COLUMNS = ("variant @connections", "answers/s", "p50 ms", "p99 ms", "cpu us/answer", "failed")
 PAIRS = ((BURST, BARE), (SUSTAINED, BARE), (SUSTAINED, DIRECT))
 
 
 @dataclass(frozen=True)
 class Run:
-    """One variant measured once. ``rate``: what it was held to, for the backlog to stay flat."""
+    """One variant measured once. ``rate``: what it was held to, for the backlog to stay flat.
+
+    ``cpu_us`` is processor time per answer, of all threads and, with the relay, of both processes.
+    """
 
     round: int
     variant: str
     connections: int
     figures: Figures
+    cpu_us: float = 0.0
     backlog: Backlog | None = None
     rate: float | None = None
 
@@ -93,14 +99,16 @@ def _round(
 
 
 def _run(number: int, target: Target, load: Load) -> Run:
+    before, backlog = target.cpu_seconds(), None
     if target.name == SUSTAINED:
         figures, backlog = watched(target, load)
-        return Run(number, target.name, load.connections, figures, backlog, load.rate)
-    full = Load(load.connections, load.seconds)
-    # What is compared with a load held to a rate is measured by the same generator.
-    ours = target.name == DIRECT and load.rate is not None
-    figures = generate(target.port, next(target.runs), full, ours=ours)
-    return Run(number, target.name, load.connections, figures)
+    else:
+        full = Load(load.connections, load.seconds)
+        # What is compared with a load held to a rate is measured by the same generator.
+        ours = target.name == DIRECT and load.rate is not None
+        figures = generate(target.port, next(target.runs), full, ours=ours)
+    cpu_us = (target.cpu_seconds() - before) * 1e6 / max(1, figures.requests)
+    return Run(number, target.name, load.connections, figures, cpu_us, backlog, load.rate)
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
@@ -108,51 +116,57 @@ def tables(runs: Sequence[Run]) -> list[Table]:
     variants = list(dict.fromkeys(run.variant for run in sorted(runs, key=lambda run: run.variant)))
     rows = [_medians(runs, variant, connections) for connections in CONNECTIONS for variant in variants]
     return [
-        Table(
-            "Acknowledging, medians",
-            ["variant @connections", "answers/s", "p50 ms", "p99 ms", "failed"],
-            rows,
-        ),
-        _ratios(runs, variants, "answers/s", lambda figures: figures.per_second),
-        _ratios(runs, variants, "p99", lambda figures: float(figures.p99_us)),
+        Table("Acknowledging, medians", _COLUMNS, rows),
+        _ratios(runs, variants, "answers/s", lambda run: run.figures.per_second),
+        _ratios(runs, variants, "p99", lambda run: float(run.figures.p99_us)),
+        _ratios(runs, variants, "processor time per answer", lambda run: run.cpu_us),
     ]
 
 
 def _medians(runs: Sequence[Run], variant: str, connections: int) -> list[str]:
-    figures = [run.figures for run in runs if (run.variant, run.connections) == (variant, connections)]
+    mine = [run for run in runs if (run.variant, run.connections) == (variant, connections)]
+    figures = [run.figures for run in mine]
     return [
         f"{variant} @{connections}",
         f"{statistics.median(one.per_second for one in figures):.0f}",
         f"{statistics.median(one.p50_us for one in figures) / 1000:.2f}",
         f"{statistics.median(one.p99_us for one in figures) / 1000:.2f}",
+        f"{statistics.median(run.cpu_us for run in mine):.0f}",
         str(sum(one.failed for one in figures)),
     ]
 
 
-def _ratios(
-    runs: Sequence[Run], variants: Sequence[str], what: str, figure: Callable[[Figures], float]
-) -> Table:
-    found = {(run.variant, run.connections, run.round): figure(run.figures) for run in runs}
+def _ratios(runs: Sequence[Run], variants: Sequence[str], what: str, figure: Callable[[Run], float]) -> Table:
+    found = {(run.variant, run.connections, run.round): figure(run) for run in runs}
     rounds = sorted({run.round for run in runs})
     rows = []
     for ours, other in PAIRS:
         if {ours, other} <= set(variants):
             for connections in CONNECTIONS:
-                values = [found[ours, connections, n] / found[other, connections, n] for n in rounds]
+                values = [
+                    found[ours, connections, n] / (found[other, connections, n] or math.nan) for n in rounds
+                ]
                 cells = [f"{value:.2f}" for value in [*values, statistics.median(values)]]
                 rows.append([f"{ours} / {other} @{connections}", *cells])
     return Table(f"Ratios of {what}", ["ratio", *[f"round {n + 1}" for n in rounds], "median"], rows)
 
 
 def _kept(target: Target, runs: Sequence[Run]) -> str:
-    """Say that every acknowledged callback is on disk. Raises RuntimeError when one is missing."""
+    """Say that all that was acknowledged is on disk, and relayed. Raises RuntimeError when it is not."""
     acknowledged = sum(
         run.figures.requests - run.figures.failed for run in runs if run.variant == target.name
     )
     durable = int(target.metric("ingress", "journal_records_total"))
+    said = f"{target.name}: {acknowledged} acknowledged while measuring, {durable} on disk, warm-up included"
     if durable < acknowledged:
-        raise RuntimeError(f"{target.name}: {acknowledged} acknowledged, {durable} on disk")
-    return f"{target.name}: {acknowledged} acknowledged while measuring, {durable} on disk, warm-up included"
+        raise RuntimeError(said)
+    if target.name != SUSTAINED:
+        return said
+    wait_until_relayed(target)
+    relayed = int(target.metric("relay", "relay_records_total"))
+    if relayed < durable:
+        raise RuntimeError(f"{said}, and only {relayed} relayed")
+    return f"{said}, {relayed} relayed"
 
 
 def _backlogs(runs: Sequence[Run]) -> list[str]:

@@ -198,12 +198,13 @@ def main() -> None:
     given = options.parse_args()
     load = Load(given.connections, given.seconds, rate=given.rate)
     sender = Sender(Traffic(given.port, given.run), load)
-    with _runner() as runner:
-        figures = runner.run(sender.run("127.0.0.1", given.port))
+    with runner() as loop:
+        figures = loop.run(sender.run("127.0.0.1", given.port))
     print(json.dumps(asdict(figures)), flush=True)
 
 
-def _runner() -> asyncio.Runner:
+def runner() -> asyncio.Runner:
+    """Return a runner on uvloop where it is installed, as the bridge itself runs."""
     try:
         import uvloop
     except ImportError:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import platform
+import re
 import statistics
 import tempfile
 import time
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 RESULTS = Path(__file__).with_name("results")
+_PATH = re.compile(r"(?<!\S)/[^\s,;:]*")
 _LIBRARIES = ("aiohttp", "uvloop", "orjson", "aiokafka", "sqlalchemy", "psycopg")
 
 
@@ -53,7 +55,10 @@ def show(report: Report, console: Console) -> None:
 
 
 def keep(report: Report, folder: Path = RESULTS) -> Path:
-    """Write raw figures, tables and the machine to ``{name}.json`` in the folder and return that file."""
+    """Write raw figures, tables and the machine to ``{name}.json`` in the folder and return that file.
+
+    Paths of this machine are taken out of the notes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{report.name}.json"
     kept = {
@@ -63,10 +68,10 @@ def keep(report: Report, folder: Path = RESULTS) -> Path:
             {"title": table.title, "columns": list(table.columns), "rows": [list(row) for row in table.rows]}
             for table in report.tables
         ],
-        "notes": list(report.notes),
+        "notes": [_PATH.sub("…", note) for note in report.notes],
         "raw": report.raw,
     }
-    file.write_text(json.dumps(kept, indent=1) + "\n")
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return file
 
 

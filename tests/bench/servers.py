@@ -10,11 +10,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.cores import pinned, server_core
+from tests.bench.cores import cpu_seconds, pinned, server_core
 from tests.bench.report import disk
 from tests.bench.traffic import PATH, Traffic
 from tests.parts.process import Command, Server, free_port
@@ -26,13 +26,20 @@ _IMBRIDGE = Path(sys.executable).with_name("imbridge")
 
 
 class Target:
-    """A server that answers at ``port``; ``ops`` are the ports that tell its metrics, by role."""
+    """A server that answers at ``port`` with the processes ``pids``; ``ops`` tell its metrics, by role."""
 
-    def __init__(self, name: str, port: int, ops: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, name: str, port: int, pids: Sequence[int], ops: Mapping[str, int] | None = None
+    ) -> None:
         self.name = name
         self.port = port
+        self.pids = pids
         self.ops = ops or {}
         self.runs = itertools.count(1)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time all its processes took so far."""
+        return sum(map(cpu_seconds, self.pids))
 
     def check(self) -> None:
         """Return if one callback is acknowledged as Tencent wants it. Raises RuntimeError otherwise."""
@@ -58,14 +65,20 @@ class Target:
 
 
 @contextmanager
-def _child(command: Command, name: str, place: Path, is_ready: "Ready") -> Iterator[None]:
+def _child(command: Command, name: str, place: Path, is_ready: "Ready") -> Iterator[int]:
+    """Run a server and give its process id."""
     with pinned(server_core()):
         server = Server(command, place / f"{name}.out")
     try:
         server.wait_until(is_ready, _READY_SECONDS)
-        yield
+        yield _child_of(server._leash.pid)
     finally:
         server.end()
+
+
+def _child_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return int(children.read_text().split()[0]) if children.exists() else pid
 
 
 class Ready:
@@ -90,8 +103,8 @@ def bare() -> Iterator[Target]:
     port = free_port()
     with _place() as place:
         command: Command = [sys.executable, "-m", "tests.bench.bare", str(port)]
-        with _child(command, "bare", place, Ready(port, "/tencent")):
-            yield Target(BARE, port)
+        with _child(command, "bare", place, Ready(port, "/tencent")) as pid:
+            yield Target(BARE, port, [pid])
 
 
 @contextmanager
@@ -100,16 +113,16 @@ def direct(bootstrap_servers: str) -> Iterator[Target]:
     port = free_port()
     with _place() as place:
         command: Command = [sys.executable, "-m", "tests.bench.direct", str(port), bootstrap_servers]
-        with _child(command, "direct", place, Ready(port, "/tencent")):
-            yield Target(DIRECT, port)
+        with _child(command, "direct", place, Ready(port, "/tencent")) as pid:
+            yield Target(DIRECT, port, [pid])
 
 
 @contextmanager
 def burst() -> Iterator[Target]:
     """(b1) The bridge's ingress alone: answers after fsync, nothing reads the journal."""
     port, ops = free_port(), free_port()
-    with _place() as place, _role("ingress", place, ops, {"INGRESS__PORT": str(port)}):
-        yield Target(BURST, port, {"ingress": ops})
+    with _place() as place, _role("ingress", place, ops, {"INGRESS__PORT": str(port)}) as pid:
+        yield Target(BURST, port, [pid], {"ingress": ops})
 
 
 @contextmanager
@@ -119,10 +132,10 @@ def sustained(bootstrap_servers: str) -> Iterator[Target]:
     kafka = {"KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA__TOPIC_PREFIX": f"bench{port}."}
     with (
         _place() as place,
-        _role("ingress", place, ops, {"INGRESS__PORT": str(port), **kafka}),
-        _role("relay", place, relay, kafka),
+        _role("ingress", place, ops, {"INGRESS__PORT": str(port), **kafka}) as ingress_pid,
+        _role("relay", place, relay, kafka) as relay_pid,
     ):
-        yield Target(SUSTAINED, port, {"ingress": ops, "relay": relay})
+        yield Target(SUSTAINED, port, [ingress_pid, relay_pid], {"ingress": ops, "relay": relay})
 
 
 @contextmanager
@@ -132,13 +145,13 @@ def _place() -> Iterator[Path]:
 
 
 @contextmanager
-def _role(role: str, place: Path, ops: int, settings: Mapping[str, str]) -> Iterator[None]:
-    """Run ``imbridge ROLE`` with these settings and no others."""
+def _role(role: str, place: Path, ops: int, settings: Mapping[str, str]) -> Iterator[int]:
+    """Run ``imbridge ROLE`` with these settings and no others; give its process id."""
     wanted = {"DATA_DIR": str(place / "data"), "OPS__PORT": str(ops), "LOG__LEVEL": "warning", **settings}
     inherited = [word for name in os.environ if name.startswith("IMBRIDGE_") for word in ("-u", name)]
     given = [f"IMBRIDGE_{name}={value}" for name, value in wanted.items()]
-    with _child([_ENV, *inherited, *given, _IMBRIDGE, role], role, place, Ready(ops, "/readyz")):
-        yield
+    with _child([_ENV, *inherited, *given, _IMBRIDGE, role], role, place, Ready(ops, "/readyz")) as pid:
+        yield pid
 
 
 def wait_until_relayed(target: Target, seconds: float = 60.0) -> None:

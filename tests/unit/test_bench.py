@@ -124,14 +124,20 @@ def test_tables_tell_ratios_round_by_round_and_their_median() -> None:
         for (variant, number), speed in speeds.items()
         for connections in ack.CONNECTIONS
     ]
-    _, ratios, _ = ack.tables(runs)
+    ratios = ack.tables(runs)[1]
     assert list(ratios.rows[0]) == [f"{BURST} / {BARE} @2", "0.50", "0.70", "0.60", "0.60"]
 
 
 def test_kept_figures_name_no_machine_and_no_path(tmp_path: Path) -> None:
-    report = Report("trial", [Table("Speed", ["what", "per s"], [["one", "5"]])], ["a note"], {"speeds": [5]})
+    report = Report(
+        "trial",
+        [Table("Speed", ["what", "per s"], [["one", "5"]])],
+        ["a note", f"jars in {Path.cwd()}, run by /usr/bin/java"],
+        {"speeds": [5]},
+    )
     text = keep(report, tmp_path).read_text()
     assert json.loads(text)["raw"] == {"speeds": [5]}
+    assert json.loads(text)["notes"] == ["a note", "jars in …, run by …"]
     for secret in (socket.gethostname() + ".", str(Path.cwd()), str(Path.home()) + "/"):
         assert secret not in text
     console = Console(record=True, width=100)
