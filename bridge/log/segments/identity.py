@@ -40,7 +40,8 @@ def read_identity(directory: Path) -> Identity:
 
     Raises LogUnavailable (there is none), LogCorrupt, FormatTooNew, OSError.
     """
-    found = _find(directory)
+    first, second = _slots(directory)
+    found = first or second
     if found is not None:
         return found
     path = directory / IDENTITY
@@ -55,10 +56,10 @@ def open_identity(directory: Path, number: int) -> Identity:
     A damaged identity file is written again from what the segments say. Raises LogCorrupt, FormatTooNew,
     OSError.
     """
-    found = _find(directory)
-    if found is None:
-        found = _from_segments(directory, number) or _new(directory, number)
-        disk.create(directory / IDENTITY, slots.both(pack_block(_MAGIC, _BODY.pack(*found))))
+    slots_found = _slots(directory)
+    found = slots_found[0] or slots_found[1] or _from_segments(directory, number) or _new(directory, number)
+    if slots_found != (found, found):
+        _write(directory / IDENTITY, found)
     if found.number != number:
         raise LogCorrupt(
             f"{directory} holds log number {found.number}: it was renamed or copied here; "
@@ -67,11 +68,22 @@ def open_identity(directory: Path, number: int) -> Identity:
     return found
 
 
-def _find(directory: Path) -> Identity | None:
-    for body in slots.read_file(directory / IDENTITY, _MAGIC):
-        if body is not None:
-            return Identity(*_BODY.unpack(body))
-    return None
+def _slots(directory: Path) -> tuple[Identity | None, Identity | None]:
+    first, second = slots.read_file(directory / IDENTITY, _MAGIC)
+    return _unpack(first), _unpack(second)
+
+
+def _unpack(body: bytes | None) -> Identity | None:
+    return None if body is None else Identity(*_BODY.unpack(body))
+
+
+def _write(path: Path, identity: Identity) -> None:
+    """Write the file, in place where it exists: mending it must not need free space."""
+    block = pack_block(_MAGIC, _BODY.pack(*identity))
+    if path.exists() and path.stat().st_size == slots.FILE_BYTES:
+        slots.overwrite(path, block)
+    else:
+        disk.create(path, slots.both(block))
 
 
 def _from_segments(directory: Path, number: int) -> Identity | None:

@@ -37,3 +37,14 @@ def read_file(path: Path, magic: bytes) -> tuple[bytes | None, bytes | None]:
         return bodies(disk.read(fd, FILE_BYTES, 0), magic, path)
     finally:
         os.close(fd)
+
+
+def overwrite(path: Path, block: bytes) -> None:
+    """Put ``block`` into both slots of the file, one after the other, on disk. Raises OSError."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        for position in (0, SLOT_BYTES):
+            disk.write_all(fd, block.ljust(SLOT_BYTES, b"\0"), position)
+            disk.sync(fd)
+    finally:
+        os.close(fd)
