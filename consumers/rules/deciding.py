@@ -99,7 +99,11 @@ def _ask(rules: Iterable[Rule], values: Values, members: Sequence[str], now_ms: 
     everyone = frozenset(members)
     said = []
     for rule in rules:
-        outcome = rule.outcome(values, everyone)
+        try:
+            outcome = rule.outcome(values, everyone)
+        except Exception as error:
+            error.add_note(f"in rule {rule.id} rev {rule.rev}")
+            raise
         if outcome is not None and now_ms < rule.expires_ms:
             said.append((rule, outcome))
     said.sort(key=lambda one: one[0].rank)

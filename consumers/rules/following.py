@@ -46,15 +46,18 @@ async def follow(log: Log, stop: asyncio.Event, now_ms: Callable[[], int]) -> As
                     read_at, asked_at = now_ms(), time.monotonic()
             elif time.monotonic() - asked_at >= CONFIRM_SECONDS:
                 before = now_ms()
-                if await _is_end(log, next_offset):
+                if await _is_end(log, log_id, next_offset):
                     read_at = before
                 asked_at = time.monotonic()
     finally:
         await reader.close()
 
 
-async def _is_end(log: Log, next_offset: int) -> bool:
+async def _is_end(log: Log, log_id: str, next_offset: int) -> bool:
+    """Return whether nothing stands beyond. Raises where the topic is no longer the one being read."""
     partition, held = await rules_bounds(log)
+    if await _log_id(log, partition) != log_id:
+        raise LogUnavailable(f"{partition.topic} was made anew: it is read from its beginning")
     if held.end < next_offset:
         raise OffsetGone(partition.topic, partition.partition, next_offset, held.begin, held.end)
     return held.end == next_offset

@@ -29,7 +29,10 @@ KEEP_OUT = rule("keep-out", "refuse_members", members={"fact": "invitee.id", "on
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
+    """A log with nothing on it; on Kafka the topics have been made, as the bridge does at its start."""
     opened = _open(request, tmp_path)
+    if request.param == "kafka":
+        await opened.ensure_topics()
     yield opened
     await opened.close()
 
@@ -48,7 +51,7 @@ def _open(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def standing(log: Log) -> Log:
-    """The log with its topics there: a first record nobody names."""
+    """The log with a record on each topic that nobody names."""
     await log.append([Record(RULES, "rule/unused/1", b"{}", {}, 1)])
     await log.append([Record(OPS, "unused", b"{}", {}, 1)])
     return log
@@ -114,6 +117,20 @@ async def test_a_published_set_answers_at_once_and_whole(standing: Log, tmp_path
         await until(serves(consumer, 2))
         assert consumer.decide(question("u1")).sent == DENY
         assert RULES_VERSION.labels("default")._value.get() == 2
+
+
+async def test_a_log_that_was_never_written_takes_a_publication_and_a_consumer(
+    log: Log, tmp_path: Path
+) -> None:
+    async with consuming(log, tmp_path / "rules") as consumer:
+        assert (await publish(log, documents(rule("a")))).version == 1
+        await until(serves(consumer, 1))
+    assert len(await activations(log)) == 1
+
+
+async def test_the_status_of_a_log_that_was_never_written_is_empty(log: Log) -> None:
+    overview = await status(log)
+    assert (overview.rule_set, overview.sets, overview.revisions) == (None, (), {})
 
 
 async def test_a_consumer_started_later_serves_what_was_published(standing: Log, tmp_path: Path) -> None:
