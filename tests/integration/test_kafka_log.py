@@ -88,7 +88,11 @@ async def recreate(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> N
     async def is_seen() -> bool:
         return topic in await admin.list_topics()
 
+    async def is_gone() -> bool:
+        return topic not in await admin.list_topics()
+
     await admin.delete_topics([topic])
+    await eventually(is_gone)
     await eventually(is_made)
     await eventually(is_seen)
 

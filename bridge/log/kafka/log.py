@@ -65,6 +65,7 @@ class KafkaLog:
         self._prefix = topic_prefix
         self._topics = {topic.name: topic for topic in topics}
         self._body_bytes = body_bytes
+        self._suspicious_bytes = 4 * body_bytes  # of lesser values the exact size need not be known
         self._append_seconds = append_seconds
         self._group_options = {
             "group_instance_id": group_instance_id,
@@ -219,18 +220,20 @@ class KafkaLog:
 
     def _check(self, records: Sequence[Record]) -> None:
         for record in records:
-            limit = max_message_bytes(record.topic, self._body_bytes) + _BATCH_OVERHEAD
-            if (size := size_of(record)) > limit:
-                raise RecordRefused(
-                    f"a record for {record.topic} of {size} bytes; {limit} is the most that is sent"
-                )
-            topic = self._topics.get(record.topic)
-            if record.key is None and topic is not None and "compact" in topic.cleanup:
-                raise RecordRefused(
-                    f"a record without a key cannot stand in {record.topic}, which is compacted"
-                )
-            if record.key is None and record.value is None:
-                raise RecordRefused(f"a record for {record.topic} has neither key nor value")
+            if record.key is None or len(record.value or b"") > self._suspicious_bytes:
+                self._check_one(record)
+
+    def _check_one(self, record: Record) -> None:
+        limit = max_message_bytes(record.topic, self._body_bytes) + _BATCH_OVERHEAD
+        if (size := size_of(record)) > limit:
+            raise RecordRefused(
+                f"a record for {record.topic} of {size} bytes; {limit} is the most that is sent"
+            )
+        topic = self._topics.get(record.topic)
+        if record.key is None and topic is not None and "compact" in topic.cleanup:
+            raise RecordRefused(f"a record without a key cannot stand in {record.topic}, which is compacted")
+        if record.key is None and record.value is None:
+            raise RecordRefused(f"a record for {record.topic} has neither key nor value")
 
     async def _held(self, topic: str) -> TopicState:
         name = self._prefix + topic
