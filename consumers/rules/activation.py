@@ -92,7 +92,7 @@ def _activating(manifest: Mapping[str, Any], now_ms: int) -> Record:
 
 
 def _audit(manifest: dict[str, Any], now_ms: int) -> Record:
-    """Return the event of the audit trail; it keeps the manifest, which the topic will forget."""
+    """Return the event of the audit trail. Its data is the manifest, which the topic will forget."""
     event = operation(ACTIVATED, f"rules/{manifest['set']}", manifest, now_ms << COUNTER_BITS)
     return record_of(OPS, event, now_ms)
 

@@ -18,6 +18,7 @@ from bridge.log.memory import MemoryLog
 from bridge.telemetry import RULES_REJECTED, RULES_VERSION
 from consumers.rules import RulesConsumer, activations, publish, rollback, status
 from consumers.rules.records import CHUNK_VALUES
+from consumers.rules.schema import faults
 from schemas.decisions import Decision, Effect
 from schemas.topics import OPS, RULES, TOPICS
 from tests.rules_kit import documents, named, question, rule
@@ -197,6 +198,7 @@ async def test_every_activation_is_in_the_audit_trail(standing: Log) -> None:
         if stored.record.key != "unused"
     ]
     assert (event.type, event.subject) == ("im.ops.rules.activated.v1", "rules/default")
+    assert list(faults("manifest", event.data)) == []
     assert event.data["version"] == 1
     assert event.data["published_by"] == "ada"
     assert [one["id"] for one in event.data["rules"]] == ["a"]
