@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bridge.log.base import Position, Record, TopicPartition
 from bridge.log.clock import wall_ms
@@ -169,9 +168,8 @@ async def test_records_the_broker_refuses_are_set_aside_and_the_others_go_on(
     kafka: KafkaServer, tmp_path: Path, prefix: str
 ) -> None:
     large = (105, 340, 341)
+    await create(kafka, prefix + GROUP, max_message_bytes="20000")
     async with opened_journal(tmp_path) as journal, opened_kafka(kafka, prefix) as log:
-        await log.ensure_topics()
-        await limit(kafka, prefix + GROUP, "20000")
         for start in range(0, 500, 100):
             sizes = {number: 50_000 if number in large else 300 for number in range(start, start + 100)}
             await journal.append([record(number, size) for number, size in sizes.items()])
@@ -183,21 +181,12 @@ async def test_records_the_broker_refuses_are_set_aside_and_the_others_go_on(
         ]
 
 
-async def limit(server: KafkaServer, topic: str, bytes_: str) -> None:
+async def create(server: KafkaServer, topic: str, **config: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=server.bootstrap_servers)
     await admin.start()
     try:
-        wanted = {"max.message.bytes": bytes_}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, wanted)])
-        async with asyncio.timeout(SECONDS):
-            while True:
-                (found,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-                values = {
-                    entry["config_names"]: entry["config_value"]
-                    for entry in found.to_object()["resources"][0]["config_entries"]
-                }
-                if values["max.message.bytes"] == bytes_:
-                    return
+        settings = {name.replace("_", "."): value for name, value in config.items()}
+        await admin.create_topics([NewTopic(topic, TOPIC.partitions, 1, topic_configs=settings)])
     finally:
         await admin.close()
 
@@ -328,9 +317,7 @@ async def test_relay_processes_killed_again_and_again_lose_nothing(
         command = [sys.executable, "-c", RELAY_PROCESS, *places]
         async with Load(journal) as load:
             for _ in range(3):
-                process = await asyncio.create_subprocess_exec(
-                    *command, kafka.bootstrap_servers, prefix, cwd=ROOT
-                )
+                process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
                 try:
                     await marked(source, (source.mark() or 0) + 100)
                 finally:
