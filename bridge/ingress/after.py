@@ -20,25 +20,20 @@ from schemas.topics import UNRECOGNIZED
 
 
 class Waiting:
-    """One after-callback that waits for the disk."""
+    """One after-callback that waits for ``on_disk``."""
 
-    __slots__ = ("_path", "command", "on_disk", "outcome", "provider", "started")
+    __slots__ = ("command", "on_disk", "outcome", "provider", "started")
 
     def __init__(
         self,
-        path: "AfterPath",
         on_disk: "asyncio.Future[Sequence[Position]]",
         provider: Provider,
         command: str,
         outcome: str,
         started: float,
     ) -> None:
-        self._path, self.on_disk = path, on_disk
-        self.provider, self.command, self.outcome, self.started = provider, command, outcome, started
-
-    def reply(self) -> Reply:
-        """Return the answer now that ``on_disk`` is done. Call it once."""
-        return self._path.finish(self)
+        self.on_disk, self.provider, self.command = on_disk, provider, command
+        self.outcome, self.started = outcome, started
 
 
 class AfterPath:
@@ -76,7 +71,7 @@ class AfterPath:
         state.waiting += 1
         outcome = "unrecognized" if topic == UNRECOGNIZED else "acked"
         self._log.debug("callback.entered", provider=provider.name, command=command, id=envelopes[0].id)
-        return Waiting(self, on_disk, provider, command, outcome, started)
+        return Waiting(on_disk, provider, command, outcome, started)
 
     def finish(self, waiting: Waiting) -> Reply:
         """Return the acknowledgement of what is on disk, the failure answer of what is not."""

@@ -79,6 +79,13 @@ class Dispatch:
         self._tally.seconds(provider.name, spec.phase, perf_counter() - started)
         return reply
 
+    def stored(self, waiting: Waiting) -> Reply:
+        """Return the answer to what waited, now that its append is done or has failed. Call it once."""
+        try:
+            return self._after.finish(waiting)
+        except Exception as error:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
+            return self._failed(waiting.provider, None, error)
+
     def late(self, waiting: Waiting) -> Reply:
         """Return the answer to what has waited for the disk too long."""
         return self._after.late(waiting)

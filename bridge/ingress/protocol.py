@@ -59,6 +59,7 @@ class CallbackConnection(BaseProtocol):
         "_dispatch",
         "_ending",
         "_host",
+        "_lingering",
         "_message",
         "_queue",
         "_waiting",
@@ -74,7 +75,7 @@ class CallbackConnection(BaseProtocol):
         self._body: asyncio.Task[None] | None = None
         self._content: StreamReader | None = None
         self._bad: HttpProcessingError | None = None
-        self._busy = self._ending = False
+        self._busy = self._ending = self._lingering = False
         self._deadline = loop.time() + host.limits.body_seconds
 
     # What the loop tells
@@ -151,7 +152,7 @@ class CallbackConnection(BaseProtocol):
     def _pump(self) -> None:
         while self._queue and not self._busy and not self._paused:
             self._begin(*self._queue.popleft())
-        if self._queue or self._busy:
+        if self._queue or self._busy or self._lingering:
             return
         if self._bad is not None:
             bad, self._bad = self._bad, None
@@ -198,7 +199,7 @@ class CallbackConnection(BaseProtocol):
         outcome.on_disk.add_done_callback(partial(self._on_disk, outcome))
 
     def _on_disk(self, waiting: Waiting, _: "asyncio.Future[Any]") -> None:
-        reply = waiting.reply()
+        reply = self._dispatch.stored(waiting)
         if self._waiting is waiting:
             self._waiting = None
             self._send(reply)
@@ -247,7 +248,7 @@ class CallbackConnection(BaseProtocol):
 
     def _linger(self, transport: asyncio.Transport) -> None:
         """Let a caller that is still sending read its answer: closing at once would throw it away."""
-        self._ending = True
+        self._ending = self._lingering = True
         self._queue.clear()
         self._deadline = self._in(self._host.limits.lingering_seconds)
         if transport.can_write_eof():

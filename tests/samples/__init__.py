@@ -88,7 +88,7 @@ def events_of(callback: Callback, spec: CommandSpec) -> list[Envelope]:
     try:
         return spec.normalize(callback)
     except ValueError as misfit:
-        return [CATALOG.unrecognized(callback, str(misfit))]
+        return [CATALOG.unrecognized(callback, f"the body does not fit its row: {misfit}")]
 
 
 def _read(path: Path) -> Sample:

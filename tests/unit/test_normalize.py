@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.callback import UNPARSED, Callback
@@ -469,7 +469,7 @@ def bodies_like(example_body: dict[str, Any]) -> st.SearchStrategy[bytes]:
 ROWS = [(spec, bodies_like(dict(spec.row.example))) for spec in CATALOG]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(ROWS).flatmap(lambda row: st.tuples(st.just(row[0]), row[1])))
 @example((next(iter(CATALOG)), b"[" * 300 + b"]" * 300))
 @example((next(iter(CATALOG)), b'{"groupID":"\\ud800"}'))

@@ -1,0 +1,114 @@
+"""What every provider promises, over both."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from bridge.errors import Unauthenticated, UnknownPath
+from bridge.providers.base import Provider, RawRequest, failure_for_both
+from bridge.providers.openim import OpenIMProvider
+from bridge.providers.tencent import TencentProvider
+from schemas.callback import UNPARSED
+from schemas.catalog import CommandSpec
+from schemas.decisions import Decision, Effect
+from tests.dialects import READS
+from tests.samples import CATALOG, SAMPLES, Sample
+
+OPEN: list[Provider] = [TencentProvider(), OpenIMProvider()]
+LOCKED: list[Provider] = [TencentProvider(tokens=["t1", "t2"]), OpenIMProvider(path_secrets=["s1", "s2"])]
+EACH = pytest.mark.parametrize("provider", OPEN, ids=lambda provider: provider.name)
+EACH_LOCKED = pytest.mark.parametrize("provider", LOCKED, ids=lambda provider: provider.name)
+FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+EFFECTS = st.sampled_from([Effect("allow"), Effect("deny")]) | st.lists(st.text(max_size=8), max_size=4).map(
+    lambda refused: Effect("refuse_members", tuple(refused))
+)
+DECISIONS = st.builds(
+    lambda sent, text, code: Decision(sent, sent, text, code),
+    EFFECTS,
+    st.text(),
+    st.none() | st.integers(-(2**70), 2**70),
+)
+QUERIES = st.dictionaries(
+    st.sampled_from(
+        ["SdkAppid", "sdkappid", "Sign", "RequestTime", "CallbackCommand", "RequestID", "command"]
+    )
+    | st.text(max_size=6),
+    st.text(max_size=20),
+    max_size=6,
+)
+REQUESTS = st.builds(
+    RawRequest,
+    segments=st.lists(st.sampled_from(["s1", "callbackX"]) | st.text(max_size=6), max_size=3).map(tuple),
+    bare=st.booleans(),
+    query=QUERIES,
+    headers=st.dictionaries(st.just("OperationID"), st.text(max_size=6)).map(CIMultiDict),
+)
+
+
+@EACH
+def test_an_acknowledgement_allows(provider: Provider) -> None:
+    assert provider.ack().status == 200
+    assert READS[provider.name](provider.ack().body) == "allow"
+
+
+@EACH
+@pytest.mark.parametrize("status", [403, 404, 408, 413, 503])
+def test_a_failure_has_its_status_and_is_legal(provider: Provider, status: int) -> None:
+    failure = provider.failure(status, "why")
+    assert failure.status == status
+    READS[provider.name](failure.body)
+
+
+def test_a_failure_is_no_refusal_for_a_vendor_that_reads_no_status() -> None:
+    assert READS["openim"](OpenIMProvider().failure(503, "why").body) == "allow"
+    assert READS["openim"](failure_for_both(400, "why").body) == "allow"
+    READS["tencent"](failure_for_both(400, "why").body)
+
+
+BEFORE = [spec for spec in CATALOG if spec.phase == "before"]
+
+
+@FEW
+@given(spec=st.sampled_from(BEFORE), decision=DECISIONS)
+def test_every_decision_is_answered_legally_and_as_meant(spec: CommandSpec, decision: Decision) -> None:
+    provider = next(one for one in OPEN if one.name == spec.provider)
+    reply = provider.reply(spec.answers, decision, UNPARSED)
+    read = READS[spec.provider](reply.body)
+    kind, refused = decision.sent
+    some = "some" if refused else "allow"
+    meant = {"allow": "allow", "deny": "deny", "refuse_members": some}[kind]
+    if spec.answers.refuse_some is None and kind == "refuse_members":
+        meant = "deny"
+    assert (reply.status, read) == (200, meant)
+
+
+@EACH_LOCKED
+@FEW
+@given(request=REQUESTS)
+def test_nothing_passes_a_locked_door_without_its_secret(provider: Provider, request: RawRequest) -> None:
+    try:
+        passed = provider.authenticate(request)
+    except (Unauthenticated, UnknownPath):
+        return
+    assert provider.name == "openim"
+    assert request.segments[0] in {"s1", "s2"}
+    assert passed.redacted == ("path_secret",)
+
+
+@EACH
+@FEW
+@given(request=REQUESTS, body=st.binary(max_size=200))
+def test_whatever_passes_is_parsed(provider: Provider, request: RawRequest, body: bytes) -> None:
+    try:
+        passed = provider.authenticate(request)
+    except (Unauthenticated, UnknownPath):
+        return
+    callback = provider.parse(passed, body, 5)
+    assert (callback.provider, callback.app, callback.body) == (provider.name, passed.app, body)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.provider}/{sample.name}")
+def test_a_sample_is_told_apart_by_its_form(sample: Sample) -> None:
+    assert sample.callback().provider == sample.provider

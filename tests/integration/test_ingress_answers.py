@@ -1,0 +1,498 @@
+"""The table of answers, over real sockets: each case for both vendors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.errors import JournalBusy, JournalFailed, JournalFull, LogUnavailable, RecordRefused
+from bridge.providers.base import Provider
+from bridge.providers.openim import OpenIMProvider
+from bridge.providers.tencent import TencentProvider
+from bridge.telemetry import REGISTRY
+from schemas.catalog import Catalog, CommandSpec
+from schemas.decisions import Decision, Effect
+from tests.dialects import READS
+from tests.ingress_bed import CATALOG, DENY, Answer, Bed, ShelfJournal, request, running, until
+from tests.samples import SAMPLES, Sample
+
+AFTER = [sample for sample in SAMPLES if (spec := sample.spec()) is not None and spec.phase == "after"]
+BEFORE = [sample for sample in SAMPLES if (spec := sample.spec()) is not None and spec.phase == "before"]
+UNKNOWN = {
+    "tencent": "/tencent?SdkAppid=1&CallbackCommand=Group.CallbackAfterNews",
+    "openim": "/openim/callbackAfterNewsCommand",
+}
+SUCCESS = {
+    "tencent": {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""},
+    "openim": {"actionCode": 0, "errCode": 0, "errMsg": "", "errDlt": "", "nextCode": 0},
+}
+
+
+def failure(provider: str, why: str) -> dict[str, Any]:
+    if provider == "tencent":
+        return {"ActionStatus": "FAIL", "ErrorCode": 1, "ErrorInfo": why}
+    return {"actionCode": 1, "errCode": 20001, "errMsg": why, "errDlt": "", "nextCode": 0}
+
+
+EACH_PROVIDER = pytest.mark.parametrize("provider", ["tencent", "openim"])
+EACH_AFTER = pytest.mark.parametrize("sample", AFTER, ids=lambda sample: f"{sample.provider}/{sample.name}")
+EACH_BEFORE = pytest.mark.parametrize("sample", BEFORE, ids=lambda sample: sample.provider)
+ONE_AFTER = pytest.mark.parametrize(
+    "sample", [next(one for one in AFTER if one.provider == name) for name in SUCCESS], ids=list(SUCCESS)
+)
+
+
+async def send(bed: Bed, sample: Sample, body: bytes | None = None) -> Answer:
+    return await bed.post(sample.target, sample.body if body is None else body, sample.headers)
+
+
+def outcome(metric: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"imbridge_{metric}_total", labels) or 0.0
+
+
+def name_of(sample: Sample) -> str:
+    spec = sample.spec()
+    assert spec is not None
+    return spec.name
+
+
+# After-callbacks, stored
+
+
+@EACH_AFTER
+async def test_an_after_callback_is_acknowledged_once_it_is_on_disk(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True)) as bed, bed.wire() as wire:
+        wire.send(request(sample.target, sample.body, sample.headers))
+        await until(lambda: bed.journal.records, "the record in the queue")
+        assert bed.ingress.status().waiting == 1
+        assert not wire.reader._buffer, "answered before it was on disk"  # type: ignore[attr-defined]
+        bed.journal.release()
+        answer = await wire.answer()
+        assert (answer.status, answer.json) == (200, SUCCESS[sample.provider])
+        assert bed.ingress.status().waiting == 0
+
+
+@EACH_AFTER
+async def test_what_is_stored_is_the_event_of_the_callback(sample: Sample) -> None:
+    async with running() as bed:
+        await send(bed, sample)
+        (record,), (event,) = bed.journal.records, sample.events()
+        assert record.topic == ("im.unrecognized.v1" if "not-json" in sample.name else "im.group.v1")
+        assert record.key == event.partitionkey
+        kept = record.envelope()
+        assert kept.data == event.data
+        assert (kept.id == event.id) == (event.timebasis is None or event.correlationid is not None)
+
+
+@EACH_PROVIDER
+async def test_an_unknown_command_is_kept_verbatim_and_acknowledged(provider: str) -> None:
+    async with running() as bed:
+        answer = await bed.post(UNKNOWN[provider], b'{"New": 1}')
+        assert (answer.status, answer.json) == (200, SUCCESS[provider])
+        (event,) = bed.journal.events()
+        assert event["type"] == "im.unrecognized.v1"
+        assert event["data"]["origin"]["body"] == {"New": 1}
+
+
+@ONE_AFTER
+async def test_a_body_that_does_not_fit_is_kept_verbatim_and_acknowledged(sample: Sample) -> None:
+    async with running() as bed:
+        answer = await send(bed, sample, b'{"bad": ')
+        assert (answer.status, answer.json) == (200, SUCCESS[sample.provider])
+        assert bed.journal.events()[0]["data"]["origin"]["body_base64"] == "eyJiYWQiOiA="
+
+
+# After-callbacks, not stored
+
+REFUSALS: list[Callable[[], Exception]] = [
+    lambda: JournalBusy("queue"),
+    lambda: JournalFull("disk"),
+    lambda: JournalFailed("sync"),
+    lambda: RecordRefused("large"),
+    lambda: LogUnavailable("closed"),
+]
+
+
+@ONE_AFTER
+@pytest.mark.parametrize("error", REFUSALS, ids=["busy", "full", "failed", "refused", "closed"])
+async def test_what_the_journal_does_not_take_is_not_acknowledged(
+    sample: Sample, error: Callable[[], Exception]
+) -> None:
+    async with running(journal=ShelfJournal(error=error())) as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "not stored"))
+
+
+@ONE_AFTER
+async def test_a_sync_that_fails_is_not_acknowledged_and_refuses_what_comes_after(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True)) as bed, bed.wire() as wire:
+        wire.send(request(sample.target, sample.body, sample.headers))
+        await until(lambda: bed.journal.waiting, "the append")
+        bed.journal.release(JournalFailed("no fsync"))
+        assert (await wire.answer()).status == 503
+        assert not bed.ingress.status().journal_usable
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "journal unusable"))
+        assert len(bed.journal.records) == 1
+
+
+@ONE_AFTER
+async def test_without_a_journal_nothing_is_acknowledged_until_there_is_one(sample: Sample) -> None:
+    async with running(has_journal=False) as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "journal unusable"))
+        bed.ingress.use_journal(bed.journal)
+        assert bed.ingress.status().journal_usable
+        assert (await send(bed, sample)).status == 200
+
+
+@ONE_AFTER
+async def test_beyond_the_bound_of_those_that_wait_is_refused_at_once(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True), max_waiting=1) as bed, bed.wire() as wire:
+        wire.send(request(sample.target, sample.body, sample.headers))
+        await until(lambda: bed.journal.waiting, "the first append")
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "overload"))
+        bed.journal.release()
+        assert (await wire.answer()).status == 200
+        bed.journal.held = False
+        assert (await send(bed, sample)).status == 200
+
+
+@ONE_AFTER
+async def test_what_waits_too_long_for_the_disk_is_answered_and_counted_once(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True), journal_seconds=0.05) as bed, bed.wire() as wire:
+        wire.send(request(sample.target, sample.body, sample.headers))
+        answer = await wire.answer()
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "journal slow"))
+        assert bed.ingress.status().waiting == 1
+        bed.journal.release()
+        await until(lambda: bed.ingress.status().waiting == 0, "the late append accounted for")
+        bed.journal.held = False
+        wire.send(request(sample.target, sample.body, sample.headers))
+        assert (await wire.answer()).status == 200
+
+
+@ONE_AFTER
+async def test_an_after_callback_over_the_cap_is_told_so(sample: Sample) -> None:
+    async with running(body_bytes=1000) as bed:
+        answer = await send(bed, sample, b'"%s"' % (b"x" * 1000))
+        why = "the body passes the cap of 1000 bytes"
+        assert (answer.status, answer.json) == (413, failure(sample.provider, why))
+        assert not bed.journal.records
+
+
+@ONE_AFTER
+async def test_stopping_refuses_after_callbacks(sample: Sample) -> None:
+    async with running() as bed:
+        bed.ingress.begin_drain()
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (503, failure(sample.provider, "stopping"))
+        assert answer.headers["connection"] == "close"
+
+
+# Before-callbacks: always 200, in the vendor's words
+
+
+@EACH_BEFORE
+async def test_a_question_is_answered_with_the_decision(sample: Sample) -> None:
+    async with running() as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, READS[sample.provider](answer.body)) == (200, "deny")
+        (event,) = bed.journal.events()
+        assert event["data"]["decision"]["sent"] == "deny"
+        assert event["data"]["decision"]["rule_set"] == {"name": "default", "version": 3, "digest": "d"}
+
+
+@EACH_BEFORE
+async def test_some_are_refused_where_the_vendor_can_and_all_where_it_cannot(sample: Sample) -> None:
+    some = Effect("refuse_members", ("jared",))
+    async with running() as bed:
+        bed.rules.decision = Decision(some, some, "blocked")
+        answer = await send(bed, sample)
+        meant = {"tencent": "some", "openim": "deny"}[sample.provider]
+        assert READS[sample.provider](answer.body) == meant
+        decision = bed.journal.events()[0]["data"]["decision"]
+        assert (decision["wanted"], decision["refused"]) == ("refuse_members", ["jared"])
+        assert decision["sent"] == {"some": "refuse_members", "deny": "deny"}[meant]
+
+
+@EACH_BEFORE
+async def test_the_decision_event_enters_the_queue_before_the_reply_goes_out(sample: Sample) -> None:
+    """Not even a disk that never answers holds a reply back."""
+    async with running(journal=ShelfJournal(held=True)) as bed:
+        answer = await send(bed, sample)
+        assert READS[sample.provider](answer.body) == "deny"
+        assert len(bed.journal.records) == 1
+        bed.journal.release()
+
+
+@EACH_BEFORE
+@pytest.mark.parametrize("error", REFUSALS, ids=["busy", "full", "failed", "refused", "closed"])
+async def test_a_decision_the_journal_has_no_place_for_is_answered_and_counted(
+    sample: Sample, error: Callable[[], Exception]
+) -> None:
+    dropped = REGISTRY.get_sample_value("imbridge_decision_events_dropped_total") or 0.0
+    async with running(journal=ShelfJournal(error=error())) as bed:
+        assert READS[sample.provider]((await send(bed, sample)).body) == "deny"
+        status = bed.ingress.status()
+        assert status.decision_events_dropped == 1
+        assert status.last_dropped_ms is not None
+    assert REGISTRY.get_sample_value("imbridge_decision_events_dropped_total") == dropped + 1
+
+
+@EACH_BEFORE
+async def test_a_decision_whose_sync_fails_later_is_counted(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True)) as bed:
+        await send(bed, sample)
+        bed.journal.release(JournalFailed("no fsync"))
+        await until(lambda: bed.ingress.status().decision_events_dropped == 1, "the loss counted")
+        assert not bed.ingress.status().journal_usable
+
+
+@EACH_BEFORE
+async def test_without_a_journal_questions_are_answered(sample: Sample) -> None:
+    async with running(has_journal=False) as bed:
+        assert READS[sample.provider]((await send(bed, sample)).body) == "deny"
+        assert bed.ingress.status().decision_events_dropped == 1
+
+
+@EACH_BEFORE
+@pytest.mark.parametrize("fallback", ["allow", "deny"])
+@pytest.mark.parametrize("body", [b"", b"{bad", b"[]", b"{}", b'{"groupID": 5}', b"\xff"])
+async def test_a_question_that_cannot_be_read_is_answered_by_the_fallback(
+    sample: Sample, body: bytes, fallback: str
+) -> None:
+    async with running(fallback=fallback) as bed:
+        answer = await send(bed, sample, body)
+        assert (answer.status, READS[sample.provider](answer.body)) == (200, fallback)
+        (event,) = bed.journal.events()
+        assert event["type"] == "im.unrecognized.v1"
+        assert f"answered with the fallback, {fallback}" in event["data"]["reason"]
+        assert not bed.rules.asked
+
+
+@EACH_BEFORE
+async def test_rules_that_fail_leave_the_answer_to_the_fallback_and_say_so(sample: Sample) -> None:
+    with capture_logs() as logs:
+        async with running() as bed:
+            bed.rules.error = ZeroDivisionError("a bug")
+            answer = await send(bed, sample)
+            assert (answer.status, READS[sample.provider](answer.body)) == (200, "allow")
+            decision = bed.journal.events()[0]["data"]["decision"]
+    assert decision["fallback"] == "deciding failed: ZeroDivisionError"
+    (line,) = [line for line in logs if line["event"] == "decision.made"]
+    assert (line["fallback"], line["log_level"]) == ("deciding failed: ZeroDivisionError", "warning")
+
+
+@EACH_BEFORE
+async def test_a_question_over_the_cap_is_answered_by_the_fallback(sample: Sample) -> None:
+    async with running(body_bytes=1000, fallback="deny") as bed:
+        answer = await send(bed, sample, b"x" * 1001)
+        assert (answer.status, READS[sample.provider](answer.body)) == (200, "deny")
+
+
+@EACH_BEFORE
+async def test_overload_and_stopping_do_not_touch_questions(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True), max_waiting=1) as bed, bed.wire() as wire:
+        wire.send(request(AFTER[0].target, AFTER[0].body, AFTER[0].headers))
+        await until(lambda: bed.journal.waiting, "the after-callback that fills the bound")
+        assert READS[sample.provider]((await send(bed, sample)).body) == "deny"
+        bed.ingress.begin_drain()
+        assert READS[sample.provider]((await send(bed, sample)).body) == "deny"
+        bed.journal.release()
+
+
+@EACH_BEFORE
+async def test_every_question_logs_one_line_and_is_counted(sample: Sample) -> None:
+    labels = {"provider": sample.provider, "command": name_of(sample)}
+    before = outcome("decisions", outcome="deny", **labels), outcome("callbacks", outcome="decided", **labels)
+    with capture_logs() as logs:
+        async with running() as bed:
+            await send(bed, sample)
+            (event,) = bed.journal.events()
+    (line,) = [line for line in logs if line["event"] == "decision.made"]
+    assert line["id"] == event["id"]
+    assert (line["sent"], line["reason"], line["rule_set"]) == ("deny", "closed", "default@3")
+    assert outcome("decisions", outcome="deny", **labels) == before[0] + 1
+    assert outcome("callbacks", outcome="decided", **labels) == before[1] + 1
+
+
+async def test_acknowledged_after_callbacks_log_nothing_and_are_counted() -> None:
+    labels = {"provider": "tencent", "command": "Group.CallbackAfterNewMemberJoin", "outcome": "acked"}
+    counted = outcome("callbacks", **labels)
+    sample = next(one for one in AFTER if one.name == "after-new-member-join")
+    with capture_logs() as logs:
+        async with running() as bed:
+            await send(bed, sample)
+    assert [line for line in logs if line["log_level"] != "debug"] == []
+    assert outcome("callbacks", **labels) == counted + 1
+
+
+# The door, paths, methods, HTTP
+
+LOCKED: tuple[Provider, ...] = (
+    TencentProvider(app_ids=["1400000000"], tokens=["t"]),
+    OpenIMProvider(path_secrets=["s3cret"]),
+)
+
+
+@pytest.mark.parametrize("sample", [*AFTER, *BEFORE], ids=lambda sample: f"{sample.provider}/{sample.name}")
+async def test_what_does_not_pass_the_door_is_forbidden_and_stores_nothing(sample: Sample) -> None:
+    reason = {"tencent": "signature", "openim": "path_secret"}[sample.provider]
+    counted = outcome("door_refusals", provider=sample.provider, reason=reason)
+    async with running(providers=LOCKED) as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (403, failure(sample.provider, f"forbidden: {reason}"))
+        assert not bed.journal.records
+        assert not bed.rules.asked
+    assert outcome("door_refusals", provider=sample.provider, reason=reason) == counted + 1
+
+
+async def test_door_refusals_are_logged_seldom_and_without_secrets() -> None:
+    with capture_logs() as logs:
+        async with running(providers=LOCKED) as bed:
+            for _ in range(50):
+                await bed.post("/?SdkAppid=1400000000&RequestTime=1&Sign=50f7", b"{}")
+                await bed.post("/openim/guess/callbackX", b"{}")
+    lines = [line for line in logs if line["event"] == "door.refused"]
+    assert {line["reason"] for line in lines} == {"signature", "path_secret"}
+    assert len(lines) == 2
+    assert "s3cret" not in str(logs)
+    assert "50f7" not in str(logs)
+
+
+async def test_a_path_secret_opens_the_door_and_stays_out_of_the_event() -> None:
+    async with running(providers=LOCKED) as bed:
+        answer = await bed.post("/openim/s3cret/callbackAfterNewsCommand?key=a%3D", b"{}")
+        assert (answer.status, answer.json) == (200, SUCCESS["openim"])
+        origin = bed.journal.events()[0]["data"]["origin"]
+        assert (origin["query"], origin["redacted"]) == ({"key": "a="}, ["path_secret"])
+        assert "s3cret" not in str(bed.journal.records)
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/nowhere", "/tencent/x?SdkAppid=1", "/openim/a/callbackX", "/a/b/callbackX", "/%ff"]
+)
+async def test_an_unknown_path_is_not_found_in_both_dialects(target: str) -> None:
+    async with running() as bed:
+        answer = await bed.post(target, b"{}")
+        assert answer.status == 404
+        assert answer.headers["content-type"].startswith("application/json")
+        assert answer.json["errMsg" if "openim" in target else "ErrorInfo"] == "unknown path"
+        assert not bed.journal.records
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
+async def test_other_methods_are_not_allowed_in_both_dialects(method: str) -> None:
+    async with running() as bed:
+        answer = await bed.post("/tencent?SdkAppid=1", b"", method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        for reads in READS.values():
+            reads(answer.body)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"POST /openim/x HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST /openim/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /openim/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n",
+        b"POST /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 9000),
+        b"POST / HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n",
+    ],
+    ids=["text", "tls", "length", "two lengths", "two framings", "long line", "header"],
+)
+async def test_what_is_no_http_is_a_bad_request_in_both_dialects(garbage: bytes) -> None:
+    async with running() as bed, bed.wire() as wire:
+        wire.send(garbage)
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+        for reads in READS.values():
+            reads(answer.body)
+        assert await wire.ended() == b""
+        assert not bed.journal.records
+
+
+# Bugs of ours
+
+
+def breaking(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
+    """Make functions of every command spec fail."""
+
+    def find(provider: str, command: str) -> CommandSpec | None:
+        spec = CATALOG.find(provider, command)
+        return None if spec is None else spec._replace(**functions)
+
+    monkeypatch.setattr(catalog, "find", find)
+
+
+def bug(*_: Any) -> Any:
+    raise ZeroDivisionError("a bug")
+
+
+@ONE_AFTER
+async def test_a_bug_in_normalizing_keeps_the_callback_verbatim(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog.load()
+    breaking(catalog, monkeypatch, normalize=bug)
+    async with running(catalog=catalog) as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, answer.json) == (200, SUCCESS[sample.provider])
+        assert bed.journal.events()[0]["data"]["reason"] == "normalizing failed: ZeroDivisionError"
+
+
+@EACH_BEFORE
+async def test_a_bug_in_asking_leaves_the_answer_to_the_fallback(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog.load()
+    breaking(catalog, monkeypatch, question=bug)
+    async with running(catalog=catalog, fallback="deny") as bed:
+        answer = await send(bed, sample)
+        assert (answer.status, READS[sample.provider](answer.body)) == (200, "deny")
+        assert bed.journal.events()[0]["type"] == "im.unrecognized.v1"
+
+
+@pytest.mark.parametrize("place", ["authenticate", "parse", "reply", "ack"])
+@pytest.mark.parametrize(
+    "sample", [AFTER[0], AFTER[-1], *BEFORE], ids=lambda sample: f"{sample.provider}/{sample.name}"
+)
+async def test_a_bug_anywhere_is_answered_legally(
+    sample: Sample, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    providers: tuple[Provider, ...] = (TencentProvider(), OpenIMProvider())
+    async with running(providers=providers) as bed:
+        for provider in providers:
+            monkeypatch.setattr(provider, place, bug)
+        answer = await send(bed, sample)
+        assert answer.status in {200, 503}
+        READS[sample.provider](answer.body)
+        if place != "authenticate":
+            assert (answer.status == 200) == (sample in BEFORE or place == "reply")
+        assert (await send(bed, sample)).status == answer.status, "the next one is answered as well"
+
+
+async def test_a_decision_that_cannot_be_worded_allows_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = TencentProvider()
+    monkeypatch.setattr(provider, "reply", bug)
+    async with running(providers=(provider,)) as bed:
+        answer = await send(bed, next(one for one in BEFORE if one.provider == "tencent"))
+        assert answer.json == SUCCESS["tencent"]
+        decision = bed.journal.events()[0]["data"]["decision"]
+        assert (decision["sent"], decision["fallback"]) == (
+            "allow",
+            "wording the reply failed: ZeroDivisionError",
+        )
+
+
+async def test_facts_that_cannot_be_written_drop_the_event_and_not_the_answer() -> None:
+    async with running() as bed:
+        bed.rules.decision = DENY._replace(facts={"x": object()})
+        answer = await send(bed, BEFORE[0])
+        assert READS[BEFORE[0].provider](answer.body) == "deny"
+        assert bed.ingress.status().decision_events_dropped == 1
