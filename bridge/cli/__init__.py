@@ -8,11 +8,13 @@ import typer
 
 from bridge import __version__
 from bridge.cli import (
+    catalog,
     decisions,
     demo,
     dlq,
     doctor,
     groups,
+    normalize,
     projections,
     replay,
     rules,
@@ -27,6 +29,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 service.add_to(app)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("normalize")(normalize.normalize)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(topics.app, name="topics")
 app.add_typer(groups.app, name="groups")
 app.add_typer(decisions.app, name="decisions")

@@ -1,6 +1,7 @@
 """Makes logs, stores and providers from the settings: every concrete class is named here."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.config import KafkaSettings, Settings
@@ -11,6 +12,7 @@ from bridge.log.base import Log
 from bridge.log.clock import HybridClock
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.segments import SegmentLog, consumer_mark, list_marks
+from bridge.providers.base import Provider
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.tencent import TencentProvider
 from consumers.rules import RulesConsumer
@@ -94,6 +96,12 @@ def open_ingress(settings: Settings, catalog: Catalog, decider: Decider, clock: 
         max_waiting=settings.ingress.max_waiting,
         fallback=settings.rules.fallback,
     )
+
+
+def open_doors(settings: Settings) -> Sequence[Provider]:
+    """Return both providers as a reader of captured requests needs them: signatures are long stale."""
+    unsigned = settings.model_copy(update={"tencent": settings.tencent.model_copy(update={"tokens": ()})})
+    return _tencent(unsigned), _openim(settings)
 
 
 def _tencent(settings: Settings) -> TencentProvider:

@@ -1,0 +1,74 @@
+"""``imbridge catalog``: the callback commands that are known, and what each becomes."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli.output import print_json, print_table
+from bridge.errors import UsageError
+from schemas.catalog import Catalog, CommandSpec
+
+app = typer.Typer(no_args_is_help=True, help="The callback commands that are known.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+_COLUMNS = ("provider", "command", "phase", "type", "topic", "status")
+
+
+def _summary(spec: CommandSpec) -> dict[str, Any]:
+    row = spec.row
+    return {
+        "provider": spec.provider,
+        "command": spec.name,
+        "aliases": list(row.aliases),
+        "phase": spec.phase,
+        "type": spec.type,
+        "topic": spec.topic,
+        "status": row.status,
+        "since": row.since,
+        "summary": row.summary,
+    }
+
+
+@app.command("list")
+def list_commands(
+    provider: Annotated[str | None, typer.Option(help="tencent or openim.")] = None, as_json: AsJson = False
+) -> None:
+    """List every command with the event it becomes."""
+    rows = [_summary(spec) for spec in Catalog.load() if provider in (None, spec.provider)]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("commands", _COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+
+
+@app.command("show")
+def show_command(
+    command: Annotated[str, typer.Argument(help="Its name or an alias, in any letter case.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one command: its fields, its identity, its answers, what happens if nobody answers."""
+    catalog = Catalog.load()
+    found = [spec for name in ("tencent", "openim") if (spec := catalog.find(name, command)) is not None]
+    if not found:
+        raise UsageError(f"{command} is no known command; `imbridge catalog list` shows those there are")
+    if as_json:
+        print_json([_whole(spec) for spec in found])
+        return
+    for spec in found:
+        print_table(spec.name, ("", ""), list(_whole(spec).items()))
+
+
+def _whole(spec: CommandSpec) -> dict[str, Any]:
+    row = spec.row
+    return _summary(spec) | {
+        "subject": row.subject,
+        "partition_key": row.partition_key,
+        "time": f"{row.time.path} ({row.time.unit})" if row.time else None,
+        "identity": list(row.identity),
+        "fields": [field.name for field in row.fields],
+        "kept_in_origin_only": list(row.unmapped),
+        "answers": row.answers._asdict() if row.answers else None,
+        "on_failure": row.on_failure,
+        "pages": list(row.pages),
+        "example": dict(row.example),
+    }
