@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from bridge.config import Settings
 from bridge.errors import ConfigurationError
 from bridge.log.base import Log
+from bridge.main.units import awaited
 from bridge.ops.server import Part
 from consumers.projections.base import Projection
 from consumers.projections.known import PROJECTIONS
@@ -37,7 +38,7 @@ class Projecting:
         """Run every projection until stopped."""
         async with asyncio.TaskGroup() as tasks:
             for runner in self._runners:
-                tasks.create_task(runner.run())
+                tasks.create_task(awaited(f"projection {runner.status().name}", runner.run()))
 
     def stop(self) -> None:
         """Let every runner finish the batch in hand."""

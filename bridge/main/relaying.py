@@ -11,6 +11,7 @@ from bridge.errors import LogError
 from bridge.log.base import Log
 from bridge.log.segments import LogView, SegmentLog, journal_directories
 from bridge.main.opening import open_set_aside
+from bridge.main.units import awaited
 from bridge.ops.server import Part
 from bridge.relay import JournalSource, Relay, RelayStatus
 from bridge.telemetry import logger
@@ -45,7 +46,8 @@ class Relaying:
                 while not self._stop.is_set():
                     for number, directory in journal_directories(self._settings.data_dir).items():
                         if number not in self._relays:
-                            tasks.create_task(self._relay(number, directory).run())
+                            relay = self._relay(number, directory)
+                            tasks.create_task(awaited(f"relay of journal {number}", relay.run()))
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), _LOOK_SECONDS)
                 for relay, _ in self._relays.values():

@@ -51,6 +51,21 @@ class Deadline:
                 await task
 
 
+async def awaited(name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Await the work of a long-lived part. A cancellation that nobody asked for is raised as RuntimeError.
+
+    A task that lets such a one through (drivers do, from tasks of theirs) is over without a word, and a
+    task group goes on as if nothing had happened.
+    """
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"{name} was ended by a cancellation that nobody asked for") from error
+
+
 class Running:
     """Units at work, one task each. ``failed`` gives the error of the first that failed."""
 
@@ -60,7 +75,7 @@ class Running:
 
     def start(self, name: str, unit: Unit) -> None:
         """Put the unit to work."""
-        task = asyncio.create_task(unit.run(), name=name)
+        task = asyncio.create_task(awaited(name, unit.run()), name=name)
         task.add_done_callback(self._note)
         self._units[name] = unit, task
 

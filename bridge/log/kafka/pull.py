@@ -106,9 +106,18 @@ class Pull:
         return self._next(max_records)
 
     async def stop(self) -> None:
-        """Leave the group, if any, and close the connections."""
+        """Leave the group, if any, and close the connections.
+
+        When a fetch failed a moment ago the driver's own stop ends with the CancelledError of that fetch and
+        leaves its connections open. Let through, it would end the task of whoever reads without a word.
+        """
         with suppress(*DRIVER_ERRORS):
-            await asyncio.wait_for(self.consumer.stop(), 3 * self._connection.request_seconds)
+            async with asyncio.timeout(3 * self._connection.request_seconds):
+                done: list[Any] = await asyncio.gather(self.consumer.stop(), return_exceptions=True)
+                if done != [None]:
+                    await self.consumer._client.close()  # noqa: SLF001 what its stop did not get to
+                if isinstance(done[0], Exception):
+                    raise done[0]
 
     async def _fetch(self, max_records: int, seconds: float) -> None:
         try:
