@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import LogUnavailable, OffsetGone
+from bridge.errors import LogError, LogUnavailable, OffsetGone
 from bridge.log.base import StoredRecord, TopicPartition
 from bridge.log.segments import damage
 from bridge.log.segments.damage import Gap
@@ -56,8 +56,10 @@ class Cursor:
         while len(records) < max_records and self._loaded < end_offset and scanned < _SCAN_BYTES:
             try:
                 scanned += self._load(end_offset, newest_from_ms)
-            except OSError as error:
-                raise LogUnavailable(f"{self._directory} cannot be read: {error}") from error
+            except LogError:
+                if not records:
+                    raise
+                break  # what was found comes first, the error with the next call
             records += self._hand_out(max_records - len(records))
         return records
 
@@ -67,7 +69,13 @@ class Cursor:
         return records
 
     def _load(self, end_offset: int, newest_from_ms: int) -> int:
-        """Take one step: load a batch, pass over one, or pass over damage. Return the bytes walked."""
+        try:
+            return self._step(end_offset, newest_from_ms)
+        except OSError as error:
+            raise LogUnavailable(f"{self._directory} cannot be read: {error}") from error
+
+    def _step(self, end_offset: int, newest_from_ms: int) -> int:
+        """Load a batch, pass over one, or pass over damage. Return the bytes walked."""
         window = self._window or self._open(end_offset)
         batch = window.batch_at(self._position)
         if batch is None or batch.first_offset < self._walked:
