@@ -61,8 +61,9 @@ _CURRENT_CUSTOM_DATA = """
 CREATE VIEW current_group_custom_data AS
 SELECT d.provider, d.app, d.group_id, d.key, d.value
 FROM group_custom_data d
-JOIN groups g ON g.provider = d.provider AND g.app = d.app AND g.group_id = d.group_id
-WHERE d.value_v > g.cleared_v
+JOIN groups r ON r.provider = d.provider AND r.app = d.app AND r.group_id = d.group_id
+JOIN current_groups g ON g.provider = d.provider AND g.app = d.app AND g.group_id = d.group_id
+WHERE d.value_v > r.cleared_v
 """
 
 
