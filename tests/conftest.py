@@ -40,21 +40,21 @@ def _had(part: AbstractContextManager[Part]) -> Iterator[Part]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """The broker all tests share: use topics and groups of your own (a prefix made per test)."""
-    with _had(start_kafka()) as server:
+    with _had(start_kafka(quick=True)) as server:
         yield server
 
 
 @pytest.fixture
 def own_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone, to stop and start again."""
-    with _had(start_kafka(own=True)) as server:
+    with _had(start_kafka(own=True, quick=True)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def sasl_kafka() -> Iterator[KafkaServer]:
     """A broker that wants its clients to log in; ``security`` says as whom."""
-    with _had(start_kafka(sasl=True)) as server:
+    with _had(start_kafka(sasl=True, quick=True)) as server:
         yield server
 
 

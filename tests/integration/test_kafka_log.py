@@ -503,7 +503,7 @@ async def both(first: Reader, second: Reader, is_enough: Callable[[], bool]) -> 
 
 class TestOutage:
     async def test_a_broker_absent_at_start_is_awaited(self) -> None:
-        with start_kafka(own=True, running=False) as server:
+        with start_kafka(own=True, running=False, quick=True) as server:
             async with opened(server) as log:
                 for ask in (log.ensure_topics, lambda: log.append([record(1)]), lambda: log.bounds(GROUP)):
                     with pytest.raises(LogUnavailable, match=server.bootstrap_servers):

@@ -108,10 +108,11 @@ class Load:
         self._journal = journal
         self._pause = 50 / per_second
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
         self.accepted = 0
 
     async def _run(self) -> None:
-        while True:
+        while not self._ending:
             await self._journal.append([record(self.accepted + place) for place in range(50)])
             self.accepted += 50
             await asyncio.sleep(self._pause)
@@ -123,9 +124,8 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         assert not self._task.done(), "the outage reached whoever appends to the journal"
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self.accepted = self._journal.end_offset
+        self._ending = True
+        await self._task
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_keeps_the_order(
 
 
 async def test_kafka_absent_at_start_is_waited_for(tmp_path: Path) -> None:
-    with start_kafka(own=True, running=False) as server:
+    with start_kafka(own=True, running=False, quick=True) as server:
         async with opened_journal(tmp_path) as journal, opened_kafka(server) as log:
             await journal.append([record(number) for number in range(1000)])
             async with relaying(journal, log, tmp_path) as relay:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.parts.process import Command, PartMissing, run
@@ -12,6 +13,9 @@ _HERE = Path(__file__).parent
 _BUILD = _HERE.parents[1] / "build"
 _OLDEST_JAVA = 17
 _FETCH_SECONDS = 300
+_FORMAT_SECONDS = 60
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Flags for a Java that starts in half the time and never becomes as fast as it could."""
 
 
 def java() -> Path:
@@ -47,22 +51,47 @@ def _version(path: Path | None) -> int:
 
 def kafka_jars() -> Path:
     """Return the folder with the broker's jars, fetching them once. Raises PartMissing."""
-    version = re.findall(r"<version>(\d[^<]+)</version>", (_HERE / "pom.xml").read_text())[0]
-    jars = _BUILD / f"kafka-libs-{version}"
+    return _made_once(f"kafka-libs-{_version_wanted()}", _fetch)
+
+
+def formatted_data(cluster_id: str, config: str) -> Path:
+    """Return the data directory of a node that never ran, to be copied: formatting is slow."""
+
+    def format_data(unfinished: Path) -> None:
+        properties = unfinished.with_suffix(".properties")
+        properties.write_text(f"{config}log.dirs={unfinished}\n")
+        command: Command = [java(), "-cp", f"{kafka_jars()}/*", *QUICK, "kafka.tools.StorageTool"]
+        run([*command, "format", "-t", cluster_id, "-c", properties], _FORMAT_SECONDS)
+        properties.unlink()
+
+    kafka_jars()
+    return _made_once(f"kafka-data-{_version_wanted()}-{cluster_id}", format_data)
+
+
+def _made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return ``build/name``, made under a lock: several test runs may share the checkout."""
     _BUILD.mkdir(exist_ok=True)
-    with (_BUILD / "kafka-libs.lock").open("w") as lock:
+    made = _BUILD / name
+    with (_BUILD / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not jars.is_dir():
-            _fetch(jars)
-    return jars
+        if not made.is_dir():
+            unfinished = _BUILD / f"{name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(made)
+    return made
 
 
-def _fetch(jars: Path) -> None:
+def _version_wanted() -> str:
+    found = re.search(r"<version>(\d+\.\d+\.\d+)</version>", (_HERE / "pom.xml").read_text())
+    assert found is not None
+    return found[1]
+
+
+def _fetch(unfinished: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise PartMissing("Maven (mvn) is not installed, so Kafka's jars cannot be fetched")
-    unfinished = jars.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
     home = {"JAVA_HOME": str(java().resolve().parent.parent)}
     environment = [f"{name}={value}" for name, value in home.items() if "JAVA_HOME" not in os.environ]
     goal: Command = [
@@ -72,4 +101,3 @@ def _fetch(jars: Path) -> None:
         _HERE / "pom.xml",
     ]
     run(["env", *environment, maven, "-q", "-B", *goal], _FETCH_SECONDS)
-    unfinished.rename(jars)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.parts.containers import container
-from tests.parts.jars import java, kafka_jars
-from tests.parts.process import Command, PartMissing, Server, free_port, run
+from tests.parts.jars import QUICK, formatted_data, java, kafka_jars
+from tests.parts.process import Command, PartMissing, Server, free_port
 
 ADDRESS = "IMBRIDGE_TEST_KAFKA"
 IMAGE = os.environ.get("IMBRIDGE_TEST_KAFKA_IMAGE", "apache/kafka:4.1.0")
@@ -67,12 +67,18 @@ class KafkaServer:
 
 @contextmanager
 def start_kafka(
-    *, own: bool = False, sasl: bool = False, running: bool = True, settings: Mapping[str, str] | None = None
+    *,
+    own: bool = False,
+    sasl: bool = False,
+    running: bool = True,
+    quick: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[KafkaServer]:
     """Yield a broker and end it afterwards. Raises PartMissing, saying everything that was tried.
 
     ``own``: not the shared one given in the environment, so that it may be stopped. With ``running=False``
-    it has an address but is not started yet. ``settings`` are added to the broker's properties.
+    it has an address but is not started yet. ``quick``: it starts in half the time and is slower then, which
+    is for tests, not for benches. ``settings`` are added to the broker's properties.
     """
     address = os.environ.get(ADDRESS)
     if address and not (own or sasl or settings):
@@ -83,7 +89,7 @@ def start_kafka(
     with ExitStack() as ending:
         for make in (_in_container, _from_jars):
             try:
-                server = ending.enter_context(make(wanted, sasl=sasl, running=running))
+                server = ending.enter_context(make(wanted, sasl=sasl, running=running, quick=quick))
             except PartMissing as reason:
                 tried.append(str(reason))
             else:
@@ -147,25 +153,30 @@ class _Jars:
 
 
 @contextmanager
-def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool) -> Iterator[KafkaServer]:
+def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool) -> Iterator[KafkaServer]:
     runtime, jars = java(), kafka_jars()
     place = Path(tempfile.mkdtemp(prefix="imbridge-kafka-"))
     ports = (free_port(), free_port(), free_port())
     address = f"127.0.0.1:{ports[0]}"
     properties = {**_properties("127.0.0.1", ports, address, str(place / "data")), **wanted}
     config = place / "server.properties"
-    config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    jvm: Command = [runtime, "-cp", f"{jars}/*", "-XX:+UseSerialGC"]
-    engine = _Jars([*jvm, "-Xms256m", "-Xmx512m", "kafka.Kafka", config], place / "broker.log")
+    config.write_text(_text(properties))
+    jvm: Command = [runtime, "-cp", f"{jars}/*", "-Xms256m", "-Xmx512m", *(QUICK if quick else ())]
+    engine = _Jars([*jvm, "kafka.Kafka", config], place / "broker.log")
     try:
-        format_storage: Command = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", config]
-        run([*jvm, "-XX:TieredStopAtLevel=1", *format_storage], START_SECONDS)
+        plain = _properties("127.0.0.1", ports, address, "")
+        del plain["log.dirs"]
+        shutil.copytree(formatted_data(CLUSTER_ID, _text(plain)), place / "data")
         if running:
             engine.start()
         yield KafkaServer(address, f"jars in {jars}, run by {runtime}", engine, sasl=sasl)
     finally:
         engine.stop(kill=True)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _text(properties: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
 class _Container:
@@ -195,12 +206,17 @@ class _Container:
 
 
 @contextmanager
-def _in_container(wanted: Mapping[str, str], *, sasl: bool, running: bool) -> Iterator[KafkaServer]:
+def _in_container(
+    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool
+) -> Iterator[KafkaServer]:
     box = container(IMAGE)
     port = free_port()
     address = f"{box.get_docker_client().host()}:{port}"
     properties = {**_properties("0.0.0.0", (9092, 9094, 9093), address, "/tmp/kafka-data"), **wanted}
     box.with_bind_ports(9092, port).with_env("CLUSTER_ID", CLUSTER_ID)
+    box.with_env("KAFKA_HEAP_OPTS", "-Xms256m -Xmx512m")
+    if quick:
+        box.with_env("KAFKA_JVM_PERFORMANCE_OPTS", " ".join(QUICK))
     for name, value in properties.items():
         box.with_env(_env_name(name), value)
     engine = _Container(box)
