@@ -56,17 +56,20 @@ def _row(envelope: Envelope) -> dict[str, Any]:
 def _answer(decision: Data) -> dict[str, Any]:
     reason = fields.optional_object(decision, "reason") or {}
     rule_set = fields.optional_object(decision, "rule_set") or {}
+    shadow = fields.optional_object(decision, "shadow")
     return {
         "wanted": fields.required_id(decision, "wanted"),
         "sent": fields.required_id(decision, "sent"),
         "refused": _json(fields.ids(decision, "refused")),
         "reason_text": fields.text(reason, "text"),
         "reason_code": fields.number(reason, "code"),
+        "reason_rule": fields.text(reason, "rule"),
         "rule_set": fields.text(rule_set, "name"),
         "rule_set_version": fields.number(rule_set, "version"),
         "rule_set_digest": fields.text(rule_set, "digest"),
         "staleness_ms": fields.number(decision, "staleness_ms"),
         "rules": _json(fields.items(decision, "rules")),
+        "shadow": None if shadow is None else _json(shadow),
         "facts": _json(fields.optional_object(decision, "facts") or {}),
         "fallback": fields.text(decision, "fallback"),
         "elapsed_us": fields.number(decision, "elapsed_us"),

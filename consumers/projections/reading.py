@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, select
 from consumers.store.base import Row, Store
 from consumers.store.tables import CURRENT_CUSTOM_DATA, CURRENT_GROUPS, CURRENT_MEMBERS, DECISIONS
 
-_JSON: Final = ("invitee_ids", "refused", "rules", "facts")
+_JSON: Final = ("invitee_ids", "refused", "rules", "shadow", "facts")
 
 
 async def group_with_members(
@@ -37,7 +37,7 @@ async def recent_decisions(
     asked = {"group_id": group_id, "provider": provider, "app": app, "decision_id": decision_id}
     latest = (DECISIONS.c.decided_ms.desc(), DECISIONS.c.decision_id)
     rows = await store.select(_asked(DECISIONS, asked).order_by(*latest).limit(limit))
-    return [{**row, **{name: orjson.loads(row[name]) for name in _JSON}} for row in rows]
+    return [{**row, **{name: orjson.loads(row[name] or "null") for name in _JSON}} for row in rows]
 
 
 async def _contents(store: Store, group: Row) -> dict[str, Any]:

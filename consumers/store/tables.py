@@ -125,18 +125,20 @@ DECISIONS = Table(
     Column("refused", Text, nullable=False),
     Column("reason_text", Text),
     Column("reason_code", BigInteger),
+    Column("reason_rule", Text),
     Column("rule_set", Text),
     Column("rule_set_version", BigInteger),
     Column("rule_set_digest", Text),
     Column("staleness_ms", BigInteger),
     Column("rules", Text, nullable=False),
+    Column("shadow", Text),
     Column("facts", Text, nullable=False),
     Column("fallback", Text),
     Column("elapsed_us", BigInteger),
     Column("correlation_id", Text),
     Index("decisions_of_group", "provider", "app", "group_id", "decided_ms"),
 )
-"""Lists and objects (``invitee_ids``, ``refused``, ``rules``, ``facts``) are JSON text."""
+"""Lists and objects (``invitee_ids``, ``refused``, ``rules``, ``shadow``, ``facts``) are JSON text."""
 
 
 def _view(name: str, *columns: str) -> TableClause:
