@@ -113,8 +113,8 @@ class Pull:
         """
         with suppress(*DRIVER_ERRORS):
             async with asyncio.timeout(3 * self._connection.request_seconds):
-                done: list[Any] = await asyncio.gather(self.consumer.stop(), return_exceptions=True)
-                if done != [None]:
+                done: Sequence[Any] = await asyncio.gather(self.consumer.stop(), return_exceptions=True)
+                if done[0] is not None:
                     await self.consumer._client.close()  # noqa: SLF001 what its stop did not get to
                 if isinstance(done[0], Exception):
                     raise done[0]
