@@ -3,7 +3,8 @@
 #
 # The order is what makes the copy fit together. The store comes first: its checkpoints then stand inside the
 # logs copied after it. Of each log, what says how far it reaches (end, marks) comes before what it holds: the
-# segments then hold at least that much. What is written meanwhile is in the copy or behind its end.
+# segments then hold at least that much. What is written meanwhile may be in the copy or not; where it holds a
+# later record and not an earlier one, a bridge started on it reports the earlier one as lost, rightly.
 # Not copied: locks, and the reserve, which is made anew.
 set -eu
 data=${1:?usage: backup.sh DATA_DIR NEW_DIR}
