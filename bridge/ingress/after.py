@@ -88,7 +88,14 @@ class AfterPath:
 
     def late(self, waiting: Waiting) -> Reply:
         """Return the failure answer of what has waited too long; it may still become durable."""
+        waiting.on_disk.add_done_callback(self._forget)
         return self._refuse(waiting.provider, waiting.command, "journal_slow")
+
+    def _forget(self, on_disk: "asyncio.Future[Any]") -> None:
+        """Count out an append that was answered before its end."""
+        self._state.waiting -= 1
+        if not on_disk.cancelled() and (error := on_disk.exception()) is not None:
+            self._state.note(error)
 
     def _not_stored(self, provider: Provider, command: str, error: BaseException) -> Reply:
         self._state.note(error)

@@ -105,7 +105,7 @@ class Dispatch:
         return self._end(BAD_REQUEST, "http", error=type(error).__name__)
 
     def _authenticate(
-        self, route: Route, query: Mapping[str, str], headers: Mapping[str, str]
+        self, route: Route, query: dict[str, str], headers: Mapping[str, str]
     ) -> Opened | Reply:
         provider = route.provider
         try:

@@ -7,7 +7,6 @@ costs twice what everything else here costs; its parser is what we keep of it.
 
 import asyncio
 from collections import deque
-from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
@@ -131,6 +130,7 @@ class CallbackConnection(BaseProtocol):
             return
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
+            waiting.on_disk.remove_done_callback(self._on_disk)
             self._send(self._dispatch.late(waiting))
             self._pump()
         elif not self._busy:
@@ -196,13 +196,12 @@ class CallbackConnection(BaseProtocol):
             self._send(outcome)
             return
         self._waiting, self._deadline = outcome, self._in(self._host.limits.journal_seconds)
-        outcome.on_disk.add_done_callback(partial(self._on_disk, outcome))
+        outcome.on_disk.add_done_callback(self._on_disk)
 
-    def _on_disk(self, waiting: Waiting, _: "asyncio.Future[Any]") -> None:
-        reply = self._dispatch.stored(waiting)
-        if self._waiting is waiting:
-            self._waiting = None
-            self._send(reply)
+    def _on_disk(self, _: "asyncio.Future[Any]") -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._send(self._dispatch.stored(waiting))
             self._pump()
 
     def _send(self, reply: Reply, *, whole: bool = True) -> None:

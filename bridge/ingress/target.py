@@ -1,6 +1,5 @@
 """The request target of a callback: path segments and query parameters, whatever a sender wrote."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -9,7 +8,7 @@ class Target(NamedTuple):
     """Path segments without empty ones, and query parameters; the first of several with one name counts."""
 
     segments: tuple[str, ...]
-    query: Mapping[str, str]
+    query: dict[str, str]
 
 
 def read_target(raw: str) -> Target:
@@ -33,10 +32,11 @@ def _origin_form(raw: str) -> str:
 
 def _parameters(query: str) -> dict[str, str]:
     parameters: dict[str, str] = {}
+    quoted = "%" in query or "+" in query
     for parameter in query.split("&"):
         name, _, value = parameter.partition("=")
-        if "%" in parameter or "+" in parameter:
+        if quoted:
             name, value = unquote_plus(name), unquote_plus(value)
-        if name:
-            parameters.setdefault(name, value)
+        if name and name not in parameters:
+            parameters[name] = value
     return parameters

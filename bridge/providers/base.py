@@ -24,7 +24,7 @@ class RawRequest(NamedTuple):
 
     segments: tuple[str, ...]
     bare: bool
-    query: Mapping[str, str]
+    query: dict[str, str]
     headers: Mapping[str, str]
 
 

@@ -51,7 +51,9 @@ class TencentProvider:
 
     def claims(self, segments: tuple[str, ...], query: Mapping[str, str]) -> bool:
         """Return whether this is ``/`` with an app id, spelled in any letter case."""
-        return not segments and any(name.lower() == "sdkappid" for name in query)
+        if segments:
+            return False
+        return "SdkAppid" in query or any(name.lower() == "sdkappid" for name in query)
 
     def authenticate(self, request: RawRequest) -> AuthenticRequest:
         """Check app id, signature and freshness. Raises Unauthenticated, UnknownPath."""

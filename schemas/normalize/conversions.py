@@ -90,7 +90,7 @@ NAMES: Final = (*PLAIN, CHOICE, OBJECTS)
 
 def is_silent(value: Any) -> bool:
     """Return whether a value says nothing: absent, empty text, an empty list."""
-    return value is None or value in ("", [])
+    return not value and (value is None or value in ("", []))
 
 
 def choice_of(values: Mapping[str, str]) -> Convert:

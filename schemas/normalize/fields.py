@@ -46,25 +46,20 @@ def compile_fields(fields: tuple[Field, ...]) -> Fields:
 def _reader_of(field: Field) -> _Reader:
     get, convert = first_of(field.paths), _conversion_of(field)
     label = " or ".join(field.paths)
-    default = field.default
+    default, required = field.default, field.required
 
     def read(body: Mapping[str, Any]) -> Any:
         value = get(body)
-        if value is None:
-            return default
-        try:
-            value = convert(value)
-        except Misfit as error:
-            raise Misfit(f"{label}: {error}") from None
+        if value is not None:
+            try:
+                value = convert(value)
+            except Misfit as error:
+                raise Misfit(f"{label}: {error}") from None
+        if required and is_silent(value):
+            raise Misfit(f"{label} is missing or empty")
         return default if value is None else value
 
-    def read_required(body: Mapping[str, Any]) -> Any:
-        value = read(body)
-        if is_silent(value):
-            raise Misfit(f"{label} is missing or empty")
-        return value
-
-    return read_required if field.required else read
+    return read
 
 
 def _conversion_of(field: Field) -> Convert:

@@ -29,16 +29,18 @@ def compile_identity(command: str, parts: tuple[str, ...]) -> Identify:
     ``command`` is the canonical name. When any part is missing, null or empty there is no natural identity,
     and the id is that of ``body_id``.
     """
-    whole = BODY in parts
-    names = tuple(part for part in parts if part != BODY)
+    whole, timed, operated = BODY in parts, TIME in parts, OPERATION in parts
+    names = tuple(part for part in parts if part not in SPECIAL)
 
     def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str:
-        identity = []
-        for name in names:
-            value = _part(name, callback, data, event_ms)
+        identity = [data.get(name) for name in names]
+        if timed:
+            identity.append(event_ms)
+        if operated:
+            identity.append(callback.operation_id)
+        for value in identity:
             if is_silent(value):
                 return body_id(callback, command, event_ms)
-            identity.append(value)
         return _hash(callback, command, "identity", identity, callback.body if whole else b"")
 
     return identify
@@ -58,12 +60,6 @@ def body_id(callback: Callback, command: str, event_ms: int | None) -> str:
 def new_id(provider: str) -> str:
     """Return an id nothing else has: each question asked is a decision of its own."""
     return _text(provider, token_bytes(BYTES))
-
-
-def _part(name: str, callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> Any:
-    if name == TIME:
-        return event_ms
-    return callback.operation_id if name == OPERATION else data.get(name)
 
 
 def _hash(callback: Callback, command: str, kind: str, identity: list[Any], body: bytes) -> str:
