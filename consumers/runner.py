@@ -150,6 +150,7 @@ class Runner:
                 await self._take(subscription, batch)
             await self._save_idle(subscription, self._idle_seconds)
             self._assignment.measure()
+            await self._tell_moved()
         return await self._save_idle(subscription, 0)
 
     async def _take(self, subscription: Subscription, batch: Batch) -> None:
@@ -162,7 +163,6 @@ class Runner:
             await self._settle(subscription, progress.claim, part)
         else:
             self._trying.recovered()
-            await self._tell_moved()
 
     async def _save_idle(self, subscription: Subscription, seconds: float) -> None:
         """Move checkpoints past stretches that held nothing for us, so that the journal may forget them."""
@@ -178,7 +178,6 @@ class Runner:
         except Revoked:
             return
         await subscription.note(part.partition, part.next_offset)
-        await self._tell_moved()
         if part.records:
             self._say_applied(part, time.perf_counter() - since)
 

@@ -1,11 +1,14 @@
 """What the tests of consumers share: events, a counter that is not idempotent, the contents of tables."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Column, Executable, Integer, MetaData, Table, Text, bindparam, select, text, update
 
-from bridge.log.base import Record, TopicPartition, record_of
+from bridge.log.base import Log, Record, TopicPartition, record_of
+from consumers.runner import Runner
 from consumers.store.base import CheckpointKey, Effect, Store
 from consumers.store.opening import store_for
 from consumers.store.sql import SqlStore
@@ -86,3 +89,55 @@ async def counted(store: Store, name: str) -> int:
     """Return where a counter stands."""
     (row,) = await store.select(select(COUNTER.c.n).where(COUNTER.c.name == name))
     return int(row["n"])
+
+
+JOINED = "im.group.member.joined.v1"
+
+
+class Counting:
+    """A projection that counts events in the counter ``seen``, so that a record applied twice shows.
+
+    ``look`` is called with each batch, in the thread where effects are worked out.
+    """
+
+    name = "counting"
+    topics = (GROUP,)
+    types = frozenset({JOINED})
+
+    def __init__(self, look: Callable[[Sequence[Envelope]], None] = lambda _: None) -> None:
+        self.look = look
+
+    def effects(self, envelopes: Sequence[Envelope]) -> Sequence[Effect]:
+        """Return one addition for the batch."""
+        self.look(envelopes)
+        return add("seen", len(envelopes))
+
+
+@asynccontextmanager
+async def running(runner: Runner, seconds: float = 20) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a runner, and stop it in good order, all within some seconds."""
+    async with asyncio.timeout(seconds):
+        task = asyncio.create_task(runner.run())
+        try:
+            yield task
+        finally:
+            runner.stop()
+            await task
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Return once something is true."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for is not ours to signal
+            await asyncio.sleep(0.005)
+
+
+async def read_all(log: Log, topic: str) -> Sequence[Record]:
+    """Return what a topic holds, in the order of partitions and offsets."""
+    found: list[Record] = []
+    for number, held in (await log.bounds(topic)).items():
+        reader = log.reader({TopicPartition(topic, number): held.begin})
+        while batch := await reader.read(100, 0):
+            found += [stored.record for stored in batch.records]
+        await reader.close()
+    return found
