@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import LogUnavailable, OffsetGone
+from bridge.errors import JournalFailed, LogUnavailable, OffsetGone, RecordRefused
 from bridge.log.base import Record, Subscription, TopicPartition
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.segments import ControlLog, LogView, list_marks
+from bridge.log.segments import ControlLog, LogView, disk, list_marks
 from bridge.log.segments.layout import control_directory
 from schemas.topics import DLQ, GROUP, RULES, USER
 from tests.segment_log import BEGAN, SECONDS, SEGMENT, append, numbers, opened, reached, record, stored
@@ -146,7 +146,7 @@ async def test_a_note_on_a_disk_that_takes_nothing_is_no_error(
 async def test_a_journal_nobody_has_is_unavailable(tmp_path: Path) -> None:
     log = embedded(tmp_path)
     nowhere = TopicPartition(GROUP, 7)
-    with pytest.raises(LogUnavailable, match="has no log number 7: it has \\[0\\]"):
+    with pytest.raises(LogUnavailable, match="has no log number 7 to read: it has \\[0\\]"):
         await log.log_id(nowhere)
     reader = log.reader({nowhere: 0})
     with pytest.raises(LogUnavailable):
@@ -243,3 +243,51 @@ async def test_embedded_logs_of_two_processes_take_over_a_group_from_each_other(
 async def _enter(log: EmbeddedLog, assigned: Assigned) -> list[int]:
     async with log.subscribe([RULES], "rules", assigned) as subscription:
         return await take(subscription, 1)
+
+
+async def test_more_records_than_one_segment_holds_are_appended_in_several_batches(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        log = embedded(tmp_path, journal)
+        many = [record(number, size=1_000) for number in range(12)]
+        async with asyncio.timeout(SECONDS):
+            assert [place.offset for place in await log.append(many)] == list(range(12))
+        await log.append([each._replace(topic=DLQ) for each in (*many, *many, *many)])
+        assert numbers(stored(control_directory(tmp_path))) == list(range(12)) * 3
+        too_large = record(99, size=SEGMENT)
+        for refused in (too_large, too_large._replace(topic=DLQ)):
+            with pytest.raises(RecordRefused):
+                await log.append([record(50)._replace(topic=refused.topic), refused])
+        await log.close()
+    assert 50 not in numbers(stored(journal.directory)) + numbers(stored(control_directory(tmp_path)))
+
+
+async def test_a_journal_nobody_can_identify_does_not_stop_the_others(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one, opened(tmp_path) as other:
+        await append(one, record(0))
+        await append(other, record(1))
+        (other.directory / "identity").write_bytes(bytes(1024))
+        log = embedded(tmp_path)
+        async with log.subscribe([GROUP], "groups", Assigned()) as subscription:
+            assert await take(subscription, 1) == [0]
+        with pytest.raises(LogUnavailable):
+            await log.log_id(TopicPartition(GROUP, 2))
+        await log.close()
+
+
+async def test_a_failed_sync_of_control_refuses_from_then_on_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = ControlLog(tmp_path, segment_bytes=SEGMENT)
+    control.append([record(0, topic=DLQ)])
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(disk, "sync", refuse)
+        with pytest.raises(JournalFailed, match="Input/output error"):
+            control.append([record(1, topic=DLQ)])
+    with pytest.raises(JournalFailed, match="start it again"):
+        control.append([record(2, topic=DLQ)])
+    ControlLog(tmp_path, segment_bytes=SEGMENT).append([record(3, topic=DLQ)])
+    assert numbers(stored(control.directory)) == [0, 1, 3]  # 1 was written, never acknowledged

@@ -26,6 +26,7 @@ SEGMENT_BYTES: Final = 16 << 20
 MAX_BYTES: Final = 2 << 30
 _LOCK_SECONDS: Final = 10.0
 _READ: Final = 1000
+_BATCH_LIMIT: Final = 4 << 20
 _COMPACTED: Final = tuple(topic.name for topic in TOPICS.values() if "compact" in topic.cleanup)
 _log = logger("segments")
 
@@ -56,26 +57,45 @@ class ControlLog:
     def append(self, records: Sequence[Record]) -> list[Position]:
         """Make the records durable, in order, and return where each stands.
 
-        Raises RecordRefused (too large), JournalFull, LogUnavailable (the lock was not to be had), and
-        JournalFailed from the first failed write or sync on.
+        Raises RecordRefused (one is too large; nothing was appended), JournalFull, LogUnavailable (the lock
+        was not to be had), and JournalFailed from the first failed write or sync on.
         """
         if not records:
             return []
-        data = b"".join(map(encode, records))
+        frames = [(record, encode(record)) for record in records]
         with self._opened() as files:
-            offset = self._write(files, [data], records)
-        return [Position(record.topic, CONTROL_NUMBER, place) for place, record in enumerate(records, offset)]
+            for record, frame in frames:
+                if len(frame) + BATCH_BYTES > files.capacity:
+                    raise RecordRefused(
+                        f"a record of {record.topic} has {len(frame)} bytes: control takes {files.capacity}"
+                    )
+            return self._write(files, frames)
 
-    def _write(self, files: SegmentFiles, parts: list[bytes], records: Sequence[Record]) -> int:
-        size = sum(map(len, parts)) + BATCH_BYTES
-        if size > files.capacity:
-            raise RecordRefused(f"{len(records)} record(s) of {size} bytes: control takes {files.capacity}")
-        if size > files.room and not files.reserve_room:
+    def _write(self, files: SegmentFiles, frames: Sequence[tuple[Record, bytes]]) -> list[Position]:
+        """Append the frames, in as many batches as they need."""
+        positions: list[Position] = []
+        limit = min(_BATCH_LIMIT, files.capacity) - BATCH_BYTES
+        while len(positions) < len(frames):
+            start = stop = len(positions)
+            size = 0
+            while stop < len(frames) and (stop == start or size + len(frames[stop][1]) <= limit):
+                size += len(frames[stop][1])
+                stop += 1
+            positions += self._write_batch(files, frames[start:stop], size)
+        return positions
+
+    def _write_batch(
+        self, files: SegmentFiles, frames: Sequence[tuple[Record, bytes]], size: int
+    ) -> list[Position]:
+        if size + BATCH_BYTES > files.room and not files.reserve_room:
             files.allocate()
-        offset = files.append(parts, len(records), max(record.timestamp for record in records))
-        JOURNAL_RECORDS.inc(len(records))
+        newest_ms = max(record.timestamp for record, _ in frames)
+        offset = files.append([frame for _, frame in frames], len(frames), newest_ms)
+        JOURNAL_RECORDS.inc(len(frames))
         JOURNAL_BYTES.inc(size)
-        return offset
+        return [
+            Position(record.topic, CONTROL_NUMBER, place) for place, (record, _) in enumerate(frames, offset)
+        ]
 
     @contextmanager
     def _opened(self) -> Iterator[SegmentFiles]:
@@ -131,12 +151,11 @@ class ControlLog:
         """Append again what compacted topics hold before ``limit`` and nothing behind it supersedes."""
         latest = {_place(stored): stored.offset for stored in _compacted(files, files.end_offset)}
         live = [
-            stored.record
+            (stored.record, encode(stored.record))
             for stored in _compacted(files, limit)
             if latest[_place(stored)] == stored.offset and stored.record.value is not None
         ]
-        for record in live:
-            self._write(files, [encode(record)], [record])
+        self._write(files, live)
         if live:
             _log.info("records.carried_forward", directory=str(self.directory), records=len(live))
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,10 @@ def write_all(fd: int, data: bytes, position: int) -> None:
 
 def sync(fd: int) -> None:
     """Return once the file's data is on disk. Raises OSError."""
-    os.fdatasync(fd)
+    if sys.platform == "darwin":
+        os.fsync(fd)
+    else:
+        os.fdatasync(fd)
 
 
 def sync_directory(directory: Path) -> None:
@@ -109,7 +113,8 @@ def fill_with_zeros(path: Path, size: int) -> None:
 def _fill(path: Path, size: int) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
-        os.posix_fallocate(fd, 0, size)
+        if sys.platform != "darwin":
+            os.posix_fallocate(fd, 0, size)  # in one piece, and a disk without room says so at once
         zeros = bytes(min(size, _FILL_BYTES))
         for position in range(0, size, _FILL_BYTES):
             write_all(fd, zeros[: size - position], position)

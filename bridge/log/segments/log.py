@@ -51,6 +51,7 @@ class SegmentLog:
         self._queued_records = self._queued_bytes = 0
         self._gathered: list[Waiting] = []
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._allocator = Allocator(files)
         self._allocator.start()
         self._writer = Writer(files, self._written, self._allocator.want)
@@ -120,8 +121,17 @@ class SegmentLog:
         return answer
 
     async def append(self, records: Sequence[Record]) -> Sequence[Position]:
-        """Make the records durable and return where each stands. Raises as ``submit``."""
-        return await self.submit(records)
+        """Make the records durable and return where each stands. Raises as ``submit``.
+
+        Records that do not fit into one append go in several; then some may stand when a later one fails.
+        """
+        try:
+            return await self.submit(records)
+        except RecordRefused:
+            if any(len(encode(record)) > self.max_record_bytes for record in records):
+                raise
+        half = len(records) // 2
+        return [*await self.append(records[:half]), *await self.append(records[half:])]
 
     def _answered(self) -> "asyncio.Future[Sequence[Position]]":
         answer: asyncio.Future[Sequence[Position]] = self._loop.create_future()
@@ -204,10 +214,13 @@ class SegmentLog:
 
         A disk that does not answer within ``timeout`` seconds is left behind, and the lock with it.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self._hand_over()
+        if self._closing is None:
+            self._closed = True
+            self._hand_over()
+            self._closing = asyncio.create_task(self._close(timeout))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, timeout: float) -> None:
         if await asyncio.to_thread(self._stop, timeout):
             await asyncio.to_thread(self._files.close)
             self._lock.release()
