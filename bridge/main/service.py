@@ -110,6 +110,8 @@ class Service:
 
     async def _start(self, running: Running, ops: str) -> Started:
         rules, at = "", ""
+        with suppress(OSError):  # whoever cannot use it says so, and goes on trying
+            self._settings.data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         if Role.INGRESS in self._roles:
             self._journal = JournalKeeper(self._settings, self._clock, self._use)
             await self._journal.try_open()

@@ -1,14 +1,15 @@
 """What stands on a topic and in the tables, seen without the product: by its own clients."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from sqlalchemy import create_engine, select
+from sqlalchemy import Connection, create_engine, inspect, select
 
-from consumers.store.tables import CHECKPOINTS, METADATA
+from consumers.store.tables import CHECKPOINTS, MEMBERS, METADATA
 from tests.parts import KafkaServer
 
 
@@ -80,29 +81,32 @@ def firsts(users: Sequence[str]) -> list[str]:
 
 
 def tables(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return what every table but the checkpoints holds, in one order."""
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        with engine.connect() as connection:
-            return {
-                table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
-                for table in METADATA.sorted_tables
-                if table.name != CHECKPOINTS.name
-            }
-    finally:
-        engine.dispose()
+    """Return what every table but the checkpoints holds, in one order; nothing while there is none."""
+    with _connected(url) as connection:
+        standing = inspect(connection).get_table_names()
+        return {
+            table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
+            for table in METADATA.sorted_tables
+            if table.name != CHECKPOINTS.name and table.name in standing
+        }
 
 
 def checkpoint_logs(url: str) -> set[str]:
     """Return the identities of the logs that checkpoints are kept for."""
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        with engine.connect() as connection:
-            return set(connection.scalars(select(CHECKPOINTS.c.log_id)))
-    finally:
-        engine.dispose()
+    with _connected(url) as connection:
+        return set(connection.scalars(select(CHECKPOINTS.c.log_id)))
 
 
 def members(url: str) -> set[str]:
     """Return every user the table of members holds."""
-    return {row[3] for row in tables(url)["members"]}
+    return {row[3] for row in tables(url).get(MEMBERS.name, ())}
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
