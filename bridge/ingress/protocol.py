@@ -109,12 +109,12 @@ class CallbackConnection(BaseProtocol):
         except HttpProcessingError as error:
             self._not_http(error)
             return
-        if not messages:
-            if not self._busy and data:
-                self._deadline = min(self._deadline, self._in(self._host.limits.body_seconds))
-            return
-        self._queue.extend(messages)
-        self._ending = upgraded or len(self._queue) > _PIPELINED
+        if messages:
+            self._queue.extend(messages)
+        elif data and not self._busy:
+            self._deadline = min(self._deadline, self._in(self._host.limits.body_seconds))
+        if upgraded or len(self._queue) > _PIPELINED:
+            self._ending = True
         if not self._busy:
             self._pump()
 
@@ -178,12 +178,13 @@ class CallbackConnection(BaseProtocol):
         """Answer a request whose body comes after its head."""
         try:
             body = await read_body(message, content, self.transport, self._host.limits)
-        except CallbackError as error:
-            self._send(self._dispatch.unread(opened, error), whole=False)
-        else:
-            self._answer(opened, body)
-        finally:
             self._body = self._content = None
+            self._answer(opened, body)
+        except CallbackError as error:
+            self._body = self._content = None
+            self._send(self._dispatch.unread(opened, error), whole=False)
+        except Exception:  # noqa: BLE001 as above
+            self._send(INTERNAL, whole=False)
         self._pump()
 
     def _answer(self, opened: Opened, body: bytes) -> None:

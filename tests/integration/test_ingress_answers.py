@@ -1,6 +1,8 @@
 """The table of answers, over real sockets: each case for both vendors."""
 
+import time
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -361,6 +363,18 @@ async def test_door_refusals_are_logged_seldom_and_without_secrets() -> None:
     assert len(lines) == 2
     assert "s3cret" not in str(logs)
     assert "50f7" not in str(logs)
+
+
+async def test_a_signature_opens_the_door_and_stays_out_of_the_event() -> None:
+    now = str(int(time.time()))
+    sign = sha256(f"t{now}".encode()).hexdigest()
+    async with running(providers=LOCKED) as bed:
+        answer = await bed.post(f"/?SdkAppid=1400000000&RequestTime={now}&Sign={sign}", b"{}")
+        assert (answer.status, answer.json) == (200, SUCCESS["tencent"])
+        origin = bed.journal.events()[0]["data"]["origin"]
+        assert origin["query"] == {"SdkAppid": "1400000000", "RequestTime": now}
+        assert origin["redacted"] == ["Sign"]
+        assert sign not in str(bed.journal.records)
 
 
 async def test_a_path_secret_opens_the_door_and_stays_out_of_the_event() -> None:
