@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,52 @@ from urllib.parse import urlsplit
 from tests.parts.process import PartMissing
 
 ENGINE_SECONDS = 5
+START_SECONDS = 60
 PULL_SECONDS = 180
 _IDLE_SECONDS = 30
+
+
+class Container:
+    """A server in a container that keeps its address and its data when it is stopped and started again.
+
+    ``is_ready`` looks at all the container has printed and at how often it was started.
+    """
+
+    def __init__(self, box: Any, is_ready: Callable[[str, int], bool]) -> None:
+        self._box = box
+        self._is_ready = is_ready
+        self._starts = 0
+
+    def start(self) -> None:
+        """Start the server; return once it is ready. Raises PartMissing."""
+        try:
+            self._box.get_wrapped_container().start() if self._starts else self._box.start()
+        except Exception as error:
+            raise PartMissing(f"the container did not start: {error}") from error
+        self._starts += 1
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready(said := self._said(), self._starts):
+            if time.monotonic() > deadline or self._has_ended():
+                raise PartMissing(f"the container was not ready after {START_SECONDS} s: {said[-1500:]}")
+            time.sleep(0.1)
+
+    def stop(self, *, kill: bool) -> None:
+        """End the server, without warning or orderly."""
+        if self._starts:
+            self._box.get_wrapped_container().stop(timeout=0 if kill else 10)
+
+    def remove(self) -> None:
+        """End the server and throw its data away."""
+        if self._box.get_wrapped_container() is not None:
+            self._box.stop()
+
+    def _said(self) -> str:
+        return "".join(stream.decode(errors="replace") for stream in self._box.get_logs())
+
+    def _has_ended(self) -> bool:
+        wrapped = self._box.get_wrapped_container()
+        wrapped.reload()
+        return bool(wrapped.status in {"exited", "dead"})
 
 
 def container(image: str) -> Any:

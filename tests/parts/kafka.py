@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from tests.parts.containers import container
+from tests.parts.containers import START_SECONDS, Container, container
 from tests.parts.jars import QUICK, formatted_data, java, kafka_jars
 from tests.parts.process import Command, PartMissing, Server, free_port
 
@@ -17,7 +17,6 @@ IMAGE = os.environ.get("IMBRIDGE_TEST_KAFKA_IMAGE", "apache/kafka:4.1.0")
 CLUSTER_ID = "aW1icmlkZ2UtdGVzdHMtMQ"
 USERNAME, PASSWORD = "imbridge", "open-sesame"
 STARTED = "Kafka Server started"
-START_SECONDS = 60
 
 
 class _Engine(Protocol):
@@ -179,32 +178,6 @@ def _text(properties: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-class _Container:
-    """A broker in a container, its port bound to one of ours so that it keeps its address."""
-
-    def __init__(self, box: Any) -> None:
-        self._box = box
-        self._made = False
-
-    def start(self) -> None:
-        from testcontainers.core.waiting_utils import wait_for_logs
-
-        if self._made:
-            self._box.get_wrapped_container().start()
-        else:
-            self._box.start()
-            self._made = True
-        wait_for_logs(self._box, STARTED, timeout=START_SECONDS)
-
-    def stop(self, *, kill: bool) -> None:
-        if self._made:
-            self._box.get_wrapped_container().stop(timeout=0 if kill else 10)
-
-    def remove(self) -> None:
-        if self._made:
-            self._box.stop()
-
-
 @contextmanager
 def _in_container(
     wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool
@@ -219,7 +192,7 @@ def _in_container(
         box.with_env("KAFKA_JVM_PERFORMANCE_OPTS", " ".join(QUICK))
     for name, value in properties.items():
         box.with_env(_env_name(name), value)
-    engine = _Container(box)
+    engine = Container(box, lambda said, starts: said.count(STARTED) >= starts)
     try:
         if running:
             engine.start()

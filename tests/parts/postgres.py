@@ -5,18 +5,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.parts.containers import container
+from tests.parts.containers import START_SECONDS, Container, container
 from tests.parts.process import Command, PartMissing, Server, free_port, run
 
 ADDRESS = "IMBRIDGE_TEST_POSTGRES"
 IMAGE = os.environ.get("IMBRIDGE_TEST_POSTGRES_IMAGE", "postgres:17-alpine")
 USER = "imbridge"
-START_SECONDS = 60
 _NOBODY = 65534
 _READY = "database system is ready to accept connections"
 _QUICK = ("fsync=off", "full_page_writes=off")
@@ -153,38 +153,28 @@ def _reachable(binaries: Path, place: Path, user: int | None) -> Path:
     try:
         run([binaries / "postgres", "--version"], START_SECONDS, user=user)
     except PartMissing:
-        copy = place / "pginstall"
-        shutil.copytree(binaries.parent, copy, symlinks=True)
-        run([copy / "bin" / "postgres", "--version"], START_SECONDS, user=user)
-        return copy / "bin"
+        return _copied(binaries, place, user)
     return binaries
 
 
-class _Container:
-    """A server in a container, its port bound to one of ours so that it keeps its address."""
+def _copied(binaries: Path, place: Path, user: int | None) -> Path:
+    """Copy the package with the libraries beside it, which the binaries look for from where they are."""
+    package = binaries.parents[1]
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.is_dir():
+            shutil.copytree(folder, place / folder.name, symlinks=True)
+    copy = place / package.name / "pginstall" / "bin"
+    run([copy / "postgres", "--version"], START_SECONDS, user=user)
+    return copy
 
-    def __init__(self, box: Any) -> None:
-        self._box = box
-        self._made = False
 
-    def start(self) -> None:
-        from testcontainers.core.waiting_utils import wait_for_logs
-
-        if self._made:
-            self._box.get_wrapped_container().start()
-        else:
-            self._box.start()
-            self._made = True
-        # The image starts a first server only to initialize its data: the second one is the one to wait for.
-        wait_for_logs(self._box, f"(?s){_READY}.*{_READY}", timeout=START_SECONDS)
-
-    def stop(self, *, kill: bool) -> None:
-        if self._made:
-            self._box.get_wrapped_container().stop(timeout=0 if kill else 10)
-
-    def remove(self) -> None:
-        if self._made:
-            self._box.stop()
+def _answers(url: str) -> bool:
+    psycopg: Any = import_module("psycopg")
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @contextmanager
@@ -194,9 +184,11 @@ def _in_container(options: list[str]) -> Iterator[PostgresServer]:
     host = box.get_docker_client().host()
     box.with_bind_ports(5432, port).with_env("POSTGRES_USER", USER).with_env("POSTGRES_DB", "postgres")
     box.with_env("POSTGRES_HOST_AUTH_METHOD", "trust").with_command(["postgres", *options])
-    engine = _Container(box)
+    url = f"postgresql://{USER}@{host}:{port}/postgres"
+    # The image first starts a server without TCP to initialize its data, so only a connection tells.
+    engine = Container(box, lambda _said, _starts: _answers(url))
     try:
         engine.start()
-        yield PostgresServer(f"postgresql://{USER}@{host}:{port}/postgres", f"container of {IMAGE}", engine)
+        yield PostgresServer(url, f"container of {IMAGE}", engine)
     finally:
         engine.remove()
