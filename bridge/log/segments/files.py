@@ -4,8 +4,6 @@ Blocking, and for one writer at a time who holds the log's lock: the journal's w
 appending to control. Only ``allocate`` and ``forget`` may run beside it, each in one other thread.
 """
 
-import errno
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,29 +11,24 @@ from typing import Final
 from bridge.errors import JournalFull
 from bridge.log.base import Bounds
 from bridge.log.clock import wall_ms
-from bridge.log.segments import damage, disk, recovery
+from bridge.log.segments import damage, recovery
 from bridge.log.segments.damage import Gap
 from bridge.log.segments.durable_end import DurableEnd, EndFile
 from bridge.log.segments.forgetting import forgettable_until
 from bridge.log.segments.format import SEGMENT_BYTES, SegmentHeader, Times, pack_batch, read_segment_header
 from bridge.log.segments.identity import open_identity
-from bridge.log.segments.layout import FILLING, RESERVE, segment_path
 from bridge.log.segments.listing import Listing
 from bridge.log.segments.marks import read_marks
+from bridge.log.segments.reserve import OUT_OF_SPACE, Reserve
 from bridge.log.segments.segment import Segment
 from bridge.telemetry import logger
 
 _DAY_MS: Final = 86_400_000
-_OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _log = logger("segments")
 
 
 class SegmentFiles:
-    """A log opened and recovered for writing.
-
-    ``reserve_room`` is how many bytes fit into the segment allocated ahead, 0 when there is none;
-    ``lost_records`` how many recovery found missing.
-    """
+    """A log opened and recovered for writing; ``lost_records`` says how many recovery found missing."""
 
     def __init__(
         self,
@@ -58,7 +51,7 @@ class SegmentFiles:
         self._seed = self.identity.seed
         self._segment_bytes, self._max_bytes, self._now_ms = segment_bytes, max_bytes, now_ms
         self._listing = Listing(directory)
-        self.reserve_room = self._found_reserve()
+        self._reserve = Reserve(directory, segment_bytes)
         self._segment: Segment | None = None
         self.end_offset = self.lost_records = 0
         self._times = Times()
@@ -78,6 +71,11 @@ class SegmentFiles:
     def room(self) -> int:
         """Bytes that still fit into the open segment."""
         return 0 if self._segment is None else self._segment.room
+
+    @property
+    def reserve_room(self) -> int:
+        """Bytes that fit into the segment allocated ahead, 0 when there is none."""
+        return self._reserve.room
 
     @property
     def capacity(self) -> int:
@@ -182,31 +180,21 @@ class SegmentFiles:
         """Make the reserve the open segment, beginning at the end offset. Raises JournalFull, OSError."""
         if not self.reserve_room:
             raise JournalFull(f"{self.directory} has no next segment: {self._what_to_do()}")
-        self._name_reserve()
+        now = self._now_ms()
+        header = SegmentHeader(self.identity.uuid, self.end_offset, self._segment_bytes, now, self._times)
+        try:
+            self._reserve.become_segment(header)
+        except OSError as error:
+            if error.errno in OUT_OF_SPACE:  # the directory has no room for the name
+                raise JournalFull(f"{self.directory} takes no next segment: {self._what_to_do()}") from error
+            raise
         before, self._segment = self._segment, Segment(self.directory, self.end_offset)
         self._listing.add(self.end_offset)
-        self.reserve_room = 0
+        self._reserve.room = 0
         if before is not None:
             before.close()
         self._publish()
         self._end.sync()
-
-    def _name_reserve(self) -> None:
-        now = self._now_ms()
-        header = SegmentHeader(self.identity.uuid, self.end_offset, self._segment_bytes, now, self._times)
-        fd = os.open(self.directory / RESERVE, os.O_RDWR)
-        try:
-            disk.write_all(fd, header.pack(), 0)
-            disk.sync(fd)
-        finally:
-            os.close(fd)
-        try:
-            (self.directory / RESERVE).rename(segment_path(self.directory, self.end_offset))
-        except OSError as error:
-            if error.errno in _OUT_OF_SPACE:
-                raise JournalFull(f"{self.directory} takes no further name: {self._what_to_do()}") from error
-            raise
-        disk.sync_directory(self.directory)
 
     def allocate(self) -> None:
         """Fill the reserve, the segment ahead of the open one. Raises JournalFull: nothing is left behind."""
@@ -217,22 +205,11 @@ class SegmentFiles:
                     f"{self.directory} holds {stored} of at most {self._max_bytes} bytes: "
                     "nothing older may be forgotten yet, or raise the limit"
                 )
-            disk.fill_with_zeros(self.directory / RESERVE, self._segment_bytes)
+            self._reserve.fill()
         except OSError as error:
             raise JournalFull(
                 f"no segment of {self._segment_bytes} bytes can be allocated in {self.directory}: {error}"
             ) from error
-        self.reserve_room = self.capacity
-
-    def _found_reserve(self) -> int:
-        reserve = self.directory / RESERVE
-        reserve.with_name(RESERVE + FILLING).unlink(missing_ok=True)
-        if not reserve.exists():
-            return 0
-        if reserve.stat().st_size != self._segment_bytes:
-            reserve.unlink()
-            return 0
-        return self.capacity
 
     def _what_to_do(self) -> str:
         return f"free disk space, or raise the limit of {self._max_bytes} bytes"

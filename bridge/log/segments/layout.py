@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+from bridge.errors import LogUnavailable
+
 CONTROL_NUMBER: Final = 0
 MAX_JOURNALS: Final = 9999
 IDENTITY: Final = "identity"
@@ -35,20 +37,21 @@ def journal_directory(data_dir: Path, number: int) -> Path:
 
 
 def journal_directories(data_dir: Path) -> dict[int, Path]:
-    """Return the journals there are by number, those that have an identity, in order."""
+    """Return the journals there are by number, those that have an identity, in order. Raises LogUnavailable."""
     try:
-        found = sorted((data_dir / "journals").iterdir())
+        return {
+            int(path.name): path
+            for path in sorted((data_dir / "journals").iterdir())
+            if _JOURNAL.fullmatch(path.name) and int(path.name) > 0 and (path / IDENTITY).exists()
+        }
     except FileNotFoundError:
         return {}
-    return {
-        int(path.name): path
-        for path in found
-        if _JOURNAL.fullmatch(path.name) and int(path.name) > 0 and (path / IDENTITY).exists()
-    }
+    except OSError as error:
+        raise LogUnavailable(f"the journals under {data_dir} cannot be listed: {error}") from error
 
 
 def log_directories(data_dir: Path) -> dict[int, Path]:
-    """Return every segment log there is by number: control, if it was ever written, and the journals."""
+    """Return every segment log by number: control, if ever written, and the journals. Raises LogUnavailable."""
     control = control_directory(data_dir)
     found = {CONTROL_NUMBER: control} if (control / IDENTITY).exists() else {}
     return found | journal_directories(data_dir)
