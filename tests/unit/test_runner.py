@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from structlog.testing import capture_logs
 
 from bridge.backoff import Backoff
 from bridge.errors import Fenced, LogUnavailable, RecordRefused, StoreError, StoreUnavailable
-from bridge.log.base import Position, Record, TopicPartition
+from bridge.log.base import Assignee, Batch, Position, Record, Subscription, TopicPartition
 from bridge.log.dead_letters import PREFIX, dead_letter_id
 from bridge.log.memory import MemoryLog
 from bridge.telemetry import REGISTRY
@@ -518,6 +520,60 @@ async def test_a_gap_that_is_skipped_is_recorded_and_reading_goes_on_where_the_l
     (letter,) = await letters(log)
     assert (letter["disposition"], letter["offset"]) == ("gap", str(checkpoint))
     assert f"holds offsets 3 to 5, asked for {checkpoint}" in letter["reason"]
+
+
+# Stretches that hold nothing for this consumer
+
+
+class PassingLog(MemoryLog):
+    """A log whose partition says how far it was read without a record in it, as a journal of other topics."""
+
+    def __init__(self, *progress: int) -> None:
+        super().__init__(partitions=1)
+        self.progress = deque(progress)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, topics: Sequence[str], group: str, assignee: Assignee
+    ) -> AsyncIterator[Subscription]:
+        async with super().subscribe(topics, group, assignee) as subscription:
+            read = subscription.read
+
+            async def passing(max_records: int, timeout: float) -> Batch | None:
+                if self.progress:
+                    offset = self.progress.popleft()
+                    return Batch(PARTITION, (), offset, offset)
+                return await read(max_records, timeout)
+
+            subscription.read = passing  # type: ignore[method-assign]
+            yield subscription
+
+
+async def commits(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list in which the offsets of commits from now on will stand."""
+    commit = store.commit
+    made: list[int] = []
+
+    async def listed(claim: Claim, offset: int, *args: Any) -> Claim:
+        made.append(offset)
+        return await commit(claim, offset, *args)
+
+    monkeypatch.setattr(store, "commit", listed)
+    return made
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(3600, [30]), (0, [10, 20, 30])])
+async def test_the_checkpoint_passes_them_now_and_then_and_when_stopping(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
+    log = PassingLog(10, 20, 30)
+    made = await commits(store, monkeypatch)
+    consuming = runner(log, store, idle_checkpoint_seconds=seconds)
+    async with running(consuming):
+        await consuming.reached(PARTITION, 30)
+        assert consuming.status().lag_records == 0
+    assert made == expected
+    assert log.marks["counting", PARTITION] == 30
 
 
 # Stopping, measuring
