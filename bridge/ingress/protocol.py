@@ -60,13 +60,15 @@ class CallbackConnection(BaseProtocol):
         "_host",
         "_lingering",
         "_message",
+        "_parser",
         "_queue",
         "_waiting",
     )
 
     def __init__(self, host: Host, dispatch: Dispatch, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
         # A compressed body is taken as the bytes it is: no vendor compresses, and none can swell.
-        super().__init__(loop, HttpRequestParser(self, loop, _BUFFER_BYTES, auto_decompress=False))
+        self._parser = HttpRequestParser(self, loop, _BUFFER_BYTES, auto_decompress=False)
         self._host, self._dispatch = host, dispatch
         self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
         self._message: RawRequestMessage | None = None
