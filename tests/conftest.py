@@ -13,7 +13,7 @@ from tests.parts import KafkaServer, PartMissing, PostgresServer, start_kafka, s
 
 Part = TypeVar("Part")
 FIXTURES = {
-    "kafka": {"kafka", "own_kafka", "sasl_kafka"},
+    "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka"},
     "postgres": {"postgres", "postgres_url", "postgres_database", "own_postgres"},
 }
 _marks: dict[str, list[str]] = {}
@@ -48,6 +48,13 @@ def kafka() -> Iterator[KafkaServer]:
 def own_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone, to stop and start again."""
     with _had(start_kafka(own=True, quick=True)) as server:
+        yield server
+
+
+@pytest.fixture
+def absent_kafka() -> Iterator[KafkaServer]:
+    """A broker of this test alone that has an address and is not started yet."""
+    with _had(start_kafka(own=True, running=False, quick=True)) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ from bridge.log.kafka import KafkaLog, pull
 from bridge.log.kafka import reader as reader_module
 from bridge.log.kafka.producer import BATCH_BYTES
 from schemas.topics import GROUP, RULES, TOPICS
-from tests.parts import KafkaServer, start_kafka
+from tests.parts import KafkaServer
 
 pytestmark = pytest.mark.kafka
 GROUP_TOPIC = TOPICS[GROUP]._replace(partitions=3)
@@ -502,18 +502,17 @@ async def both(first: Reader, second: Reader, is_enough: Callable[[], bool]) -> 
 
 
 class TestOutage:
-    async def test_a_broker_absent_at_start_is_awaited(self) -> None:
-        with start_kafka(own=True, running=False, quick=True) as server:
-            async with opened(server) as log:
-                for ask in (log.ensure_topics, lambda: log.append([record(1)]), lambda: log.bounds(GROUP)):
-                    with pytest.raises(LogUnavailable, match=server.bootstrap_servers):
-                        await ask()
-                async with log.reader({TopicPartition(GROUP, 0): 0}) as reader:
-                    with pytest.raises(LogUnavailable):
-                        await reader.read(1, 0.1)
-                await asyncio.to_thread(server.start)
-                await patiently(lambda: log.append([record(2)]))
-                assert [numbers(held) for held in (await whole(log)).values() if held] == [[2]]
+    async def test_a_broker_absent_at_start_is_awaited(self, absent_kafka: KafkaServer) -> None:
+        async with opened(absent_kafka) as log:
+            for ask in (log.ensure_topics, lambda: log.append([record(1)]), lambda: log.bounds(GROUP)):
+                with pytest.raises(LogUnavailable, match=absent_kafka.bootstrap_servers):
+                    await ask()
+            async with log.reader({TopicPartition(GROUP, 0): 0}) as reader:
+                with pytest.raises(LogUnavailable):
+                    await reader.read(1, 0.1)
+            await asyncio.to_thread(absent_kafka.start)
+            await patiently(lambda: log.append([record(2)]))
+            assert [numbers(held) for held in (await whole(log)).values() if held] == [[2]]
 
     async def test_reading_and_appending_go_on_when_the_broker_is_back(self, own_kafka: KafkaServer) -> None:
         owner = Owner()

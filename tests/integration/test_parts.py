@@ -82,7 +82,7 @@ def test_what_cannot_be_had_is_said_with_all_that_was_tried(monkeypatch: pytest.
 
     monkeypatch.delenv(kafka.ADDRESS, raising=False)
     monkeypatch.setattr(kafka, "container", none)
-    monkeypatch.setattr(kafka, "kafka_jars", none)
+    monkeypatch.setattr(kafka, "java", none)
     with pytest.raises(PartMissing, match=r"IMBRIDGE_TEST_KAFKA is not set.*nothing.*nothing"), start_kafka():
         pass
 

@@ -21,7 +21,7 @@ from bridge.log.segments import LogView, SegmentLog, open_journal
 from bridge.relay import JournalSource, Relay
 from bridge.telemetry import REGISTRY
 from schemas.topics import DLQ, GROUP, TOPICS
-from tests.parts import KafkaServer, start_kafka
+from tests.parts import KafkaServer
 
 pytestmark = pytest.mark.kafka
 TOPIC = TOPICS[GROUP]._replace(partitions=3)
@@ -151,17 +151,16 @@ async def test_a_broker_killed_under_load_loses_nothing_and_keeps_the_order(
         assert_all_in_order(await relayed(log), load.accepted)
 
 
-async def test_kafka_absent_at_start_is_waited_for(tmp_path: Path) -> None:
-    with start_kafka(own=True, running=False, quick=True) as server:
-        async with opened_journal(tmp_path) as journal, opened_kafka(server) as log:
-            await journal.append([record(number) for number in range(1000)])
-            async with relaying(journal, log, tmp_path) as relay:
-                await until(lambda: relay.status().state == "stalled")
-                assert server.bootstrap_servers in relay.status().reason
-                await asyncio.to_thread(server.start)
-                await until(lambda: relay.status().lag_records == 0)
-                assert relay.status().state == "relaying"
-            assert_all_in_order(await relayed(log), 1000)
+async def test_kafka_absent_at_start_is_waited_for(absent_kafka: KafkaServer, tmp_path: Path) -> None:
+    async with opened_journal(tmp_path) as journal, opened_kafka(absent_kafka) as log:
+        await journal.append([record(number) for number in range(1000)])
+        async with relaying(journal, log, tmp_path) as relay:
+            await until(lambda: relay.status().state == "stalled")
+            assert absent_kafka.bootstrap_servers in relay.status().reason
+            await asyncio.to_thread(absent_kafka.start)
+            await until(lambda: relay.status().lag_records == 0)
+            assert relay.status().state == "relaying"
+        assert_all_in_order(await relayed(log), 1000)
 
 
 async def test_records_the_broker_refuses_are_set_aside_and_the_others_go_on(
