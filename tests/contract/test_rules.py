@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from bridge.telemetry import RULES_REJECTED, RULES_VERSION
 from consumers.rules import RulesConsumer, activations, publish, rollback, status
 from consumers.rules.records import CHUNK_VALUES
 from consumers.rules.schema import faults
-from schemas.decisions import Decision, Effect
+from schemas.decisions import Effect
 from schemas.topics import OPS, RULES, TOPICS
 from tests.rules_kit import documents, named, question, rule
 
@@ -443,25 +444,24 @@ async def test_decisions_under_way_see_one_whole_set_or_the_other(standing: Log,
     async with consuming(standing, tmp_path / "rules") as consumer:
         await until(serves(consumer, 1))
         stop = False
-        seen: list[Decision] = []
+        seen: set[tuple[Any, ...]] = set()
 
         def ask() -> None:
             while not stop:
-                seen.append(consumer.decide(question("u1")))
+                decision = consumer.decide(question("u1"))
+                version = decision.rule_set.version if decision.rule_set else 0
+                revs = {outcome.rev for outcome in decision.outcomes}
+                seen.add((version, decision.reason_text, len(decision.outcomes), *revs))
 
         asking = [asyncio.create_task(asyncio.to_thread(ask)) for _ in range(2)]
-        for version in range(2, 6):
-            await publish(standing, content(version), wait_seconds=0)
-            await until(serves(consumer, version))
-        stop = True
-        await asyncio.gather(*asking)
-    found = {(one.rule_set.version if one.rule_set else 0, one.reason_text) for one in seen}
-    assert found == {(version, f"v{version}") for version in range(1, 6)}
-    assert {len(one.outcomes) for one in seen} == {20}
-    assert {outcome.rev for one in seen for outcome in one.outcomes} == set(range(1, 6))
-    assert all(
-        {outcome.rev for outcome in one.outcomes} == {one.rule_set.version} for one in seen if one.rule_set
-    )
+        try:
+            for version in range(2, 6):
+                await publish(standing, content(version), wait_seconds=0)
+                await until(partial(seen.__contains__, (version, f"v{version}", 20, version)))
+        finally:
+            stop = True
+            await asyncio.gather(*asking)
+    assert seen == {(version, f"v{version}", 20, version) for version in range(1, 6)}
 
 
 async def test_the_records_are_plain_json_for_anybody_to_read(standing: Log) -> None:

@@ -49,10 +49,13 @@ class UnsteadyLog:
         self.away = False
         self.next_failure: Exception | None = None
         self.opened = 0
+        self.unread = 0
+        """How many records stand beyond what readers are given."""
 
     async def bounds(self, topic: str) -> Mapping[int, Bounds]:
         self._check()
-        return await self.inner.bounds(topic)
+        held = await self.inner.bounds(topic)
+        return {number: Bounds(begin, end + self.unread) for number, (begin, end) in held.items()}
 
     async def log_id(self, partition: TopicPartition) -> str:
         self._check()
@@ -92,7 +95,8 @@ class UnsteadyReader:
         if self._log.away:
             await asyncio.sleep(min(timeout, 0.01))
             return None
-        return await self._reader.read(max_records, timeout)
+        batch = await self._reader.read(max_records, timeout)
+        return batch and batch._replace(end_offset=batch.end_offset + self._log.unread)
 
     async def close(self) -> None:
         await self._reader.close()
@@ -220,8 +224,30 @@ async def test_a_gone_offset_means_reading_anew_from_the_beginning(log: Unsteady
         await until(lambda: live(consumer) == 2)
 
 
-async def test_a_topic_made_anew_is_noticed_and_read(log: UnsteadyLog, tmp_path: Path) -> None:
-    """The new topic is shorter than what was read: the reader alone would wait for ever."""
+async def test_what_is_known_to_stand_beyond_does_not_count_as_read(
+    log: UnsteadyLog, clock: Clock, tmp_path: Path
+) -> None:
+    await publish(log, documents(rule()), now_ms=clock)
+    async with consuming(log, tmp_path, now_ms=clock) as consumer:
+        await until(lambda: live(consumer) == 1)
+        log.unread = 1
+        clock.now_ms += 4_000
+        await log.append([Record(RULES, "note", b"{}", {}, 1)])
+        await until(lambda: consumer.status().bad_records)
+        await until(lambda: RULES_AGE_SECONDS._value.get() == 4)
+        log.unread = 0
+        await until(lambda: consumer.decide(question("u1")).staleness_ms == 0)
+
+
+async def test_a_topic_cut_short_is_noticed_and_read_anew(
+    log: UnsteadyLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its identity and is shorter than what was read: the reader alone would wait for ever."""
+
+    async def same(_: TopicPartition) -> str:
+        return "kafka:c:t"
+
+    monkeypatch.setattr(log, "log_id", same)
     for rev in range(1, 4):
         await publish(log, documents(rule(rev=rev, priority=rev)))
     async with consuming(log, tmp_path) as consumer:
@@ -253,6 +279,7 @@ async def test_a_topic_that_lost_its_manifest_does_not_disarm_the_rules(
         log.inner = MemoryLog()
         await until(lambda: consumer.status().missing)
         clock.now_ms += 5_000
+        await until(lambda: RULES_AGE_SECONDS._value.get() == 5)
         decision = consumer.decide(question("u1"))
         assert (decision.sent, decision.staleness_ms) == (DENY, 5_000)
         await publish(log.inner, documents(rule("other", "allow")))
