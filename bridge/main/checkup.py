@@ -95,8 +95,12 @@ def _disk(settings: Settings) -> list[Finding]:
         return [
             Finding("problem", "data directory", f"{place} cannot be written by this user: change its owner")
         ]
+    try:
+        journals = journal_directories(place)
+    except ImbridgeError as error:
+        return [Finding("problem", "journals", f"{error}: callbacks could not be acknowledged")]
     found = [_room(settings, place)]
-    for number, directory in journal_directories(place).items():
+    for number, directory in journals.items():
         try:
             log_id = read_identity(directory).log_id
         except ImbridgeError as error:
@@ -146,6 +150,8 @@ async def _kafka(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _store(settings: Settings) -> Finding:
+    if not settings.store.url.get_secret_value() and not settings.data_dir.exists():
+        return Finding("warning", "store", "the SQLite file does not exist yet: the first start makes it")
     try:
         store = open_store(settings)
     except ImbridgeError as error:

@@ -1,13 +1,13 @@
 """Relays for every journal of the data directory, as journals appear; idle without Kafka."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from bridge.config import Settings
-from bridge.errors import LogError
+from bridge.errors import LogCorrupt, LogError, LogUnavailable
 from bridge.log.base import Log
 from bridge.log.segments import LogView, SegmentLog, journal_directories
 from bridge.main.opening import open_set_aside
@@ -31,10 +31,11 @@ class Relaying:
         self._settings, self._log, self._own = settings, log, own
         self._park = open_set_aside(settings)
         self._relays: dict[int, tuple[Relay, LogView]] = {}
+        self._unreadable: dict[str, str] = {}
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Relay until stopped. Raises LogCorrupt and FormatTooNew, which trying again does not mend."""
+        """Relay until stopped. Raises FormatTooNew, and what a relay raises that trying does not mend."""
         if self._settings.embedded:
             _log.info(
                 "relay.idle", reason="no kafka.bootstrap_servers: consumers read the journals themselves"
@@ -44,10 +45,8 @@ class Relaying:
         try:
             async with asyncio.TaskGroup() as tasks:
                 while not self._stop.is_set():
-                    for number, directory in journal_directories(self._settings.data_dir).items():
-                        if number not in self._relays:
-                            relay = self._relay(number, directory)
-                            tasks.create_task(awaited(f"relay of journal {number}", relay.run()))
+                    for number, relay in self._new_relays():
+                        tasks.create_task(awaited(f"relay of journal {number}", relay.run()))
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), _LOOK_SECONDS)
                 for relay, _ in self._relays.values():
@@ -64,6 +63,26 @@ class Relaying:
         return {
             f"relay of journal {number}": _part(relay.status()) for number, (relay, _) in self._relays.items()
         }
+
+    def _new_relays(self) -> Iterator[tuple[int, Relay]]:
+        """Yield a relay for each journal that has none; what cannot be read is said once and tried again."""
+        try:
+            found = journal_directories(self._settings.data_dir)
+        except LogUnavailable as error:
+            self._say_once(str(self._settings.data_dir), error)
+            return
+        for number in found.keys() - self._relays.keys():
+            try:
+                relay = self._relay(number, found[number])
+            except (LogUnavailable, LogCorrupt) as error:
+                self._say_once(str(found[number]), error)
+                continue
+            yield number, relay
+
+    def _say_once(self, directory: str, error: LogError) -> None:
+        if self._unreadable.get(directory) != str(error):
+            _log.error("journal.unreadable", directory=directory, reason=str(error))
+        self._unreadable[directory] = str(error)
 
     def _relay(self, number: int, directory: Path) -> Relay:
         view = LogView(directory)

@@ -37,7 +37,10 @@ def journal_directory(data_dir: Path, number: int) -> Path:
 
 
 def journal_directories(data_dir: Path) -> dict[int, Path]:
-    """Return the journals there are by number, those that have an identity, in order. Raises LogUnavailable."""
+    """Return the journals there are by number, those that have an identity, in order.
+
+    Raises LogUnavailable.
+    """
     try:
         return {
             int(path.name): path
@@ -51,7 +54,10 @@ def journal_directories(data_dir: Path) -> dict[int, Path]:
 
 
 def log_directories(data_dir: Path) -> dict[int, Path]:
-    """Return every segment log by number: control, if ever written, and the journals. Raises LogUnavailable."""
+    """Return every segment log there is by number: control, if it was ever written, and the journals.
+
+    Raises LogUnavailable.
+    """
     control = control_directory(data_dir)
     found = {CONTROL_NUMBER: control} if (control / IDENTITY).exists() else {}
     return found | journal_directories(data_dir)
