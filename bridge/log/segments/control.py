@@ -48,6 +48,7 @@ class ControlLog:
         self._lock_seconds, self._now_ms = lock_seconds, now_ms
         self._turn = Lock()
         self._failure: str | None = None
+        self._filled = False
 
     def create(self) -> None:
         """Make the log if there is none. Raises as ``append``."""
@@ -141,11 +142,24 @@ class ControlLog:
     def _forget(self, files: SegmentFiles, older_than_ms: int) -> int:
         marks = read_marks(self.directory, files.identity.uuid).values()
         needed_from = min((mark.next_offset for mark in marks), default=files.end_offset)
-        limit = files.forgettable_until(older_than_ms, needed_from, _is_full(files))
+        limit = files.forgettable_until(older_than_ms, needed_from, self._is_full(files))
         if not limit:
             return 0
         self._carry_forward(files, limit)
         return files.forget(limit)
+
+    def _is_full(self, files: SegmentFiles) -> bool:
+        """Say whether there is no segment ahead and none can be allocated; logged when that changes."""
+        try:
+            if not files.reserve_room:
+                files.allocate()
+        except JournalFull as error:
+            if not self._filled:
+                _log.warning("control.filled", directory=str(self.directory), reason=str(error))
+            self._filled = True
+        else:
+            self._filled = False
+        return self._filled
 
     def _carry_forward(self, files: SegmentFiles, limit: int) -> None:
         """Append again what compacted topics hold before ``limit`` and nothing behind it supersedes."""
@@ -158,17 +172,6 @@ class ControlLog:
         self._write(files, live)
         if live:
             _log.info("records.carried_forward", directory=str(self.directory), records=len(live))
-
-
-def _is_full(files: SegmentFiles) -> bool:
-    if files.reserve_room:
-        return False
-    try:
-        files.allocate()
-    except JournalFull as error:
-        _log.warning("control.filled", directory=str(files.directory), reason=str(error))
-        return True
-    return False
 
 
 def _place(stored: StoredRecord) -> tuple[str, str | int]:

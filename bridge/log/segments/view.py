@@ -1,6 +1,7 @@
 """A segment log as any process sees it: who it is, what it holds, a cursor into it. Writes only marks."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +38,14 @@ class LogView:
 
     def end(self) -> int:
         """Return the durable end now. Raises LogUnavailable, FormatTooNew."""
-        try:
+        with self._reading():
             return self._end.offset()
-        except OSError as error:
-            raise LogUnavailable(f"the end of {self.directory} cannot be read: {error}") from error
 
     def bounds(self) -> Bounds:
         """Return what the log holds now. Raises LogUnavailable, FormatTooNew."""
         end = self.end()
-        offsets = segment_offsets(self.directory)
+        with self._reading():
+            offsets = segment_offsets(self.directory)
         return Bounds(min(offsets[0], end) if offsets else end, end)
 
     def cursor(self, partition: TopicPartition, start: int, topics: Collection[str] | None) -> Cursor:
@@ -60,10 +60,11 @@ class LogView:
 
     def _written_end(self, end: int) -> int:
         """Return the end of what is written: after a power cut the published end lags until a writer came."""
-        offsets = segment_offsets(self.directory)
-        if not offsets:
-            return end
-        data = segment_path(self.directory, offsets[-1]).read_bytes()
+        with self._reading():
+            offsets = segment_offsets(self.directory)
+            if not offsets:
+                return end
+            data = segment_path(self.directory, offsets[-1]).read_bytes()
         return survey(data, offsets[-1], self._identity.seed, self.directory).next_offset
 
     def offset_at(self, topic: str, timestamp: int) -> int:
@@ -72,12 +73,8 @@ class LogView:
         Blocks. Raises LogUnavailable, FormatTooNew.
         """
         for _ in range(_TRIES):
-            try:
+            with suppress(OffsetGone, FileNotFoundError), self._reading():  # forgotten meanwhile
                 return self._search(topic, timestamp)
-            except (OffsetGone, FileNotFoundError):
-                continue  # forgotten meanwhile
-            except OSError as error:
-                raise LogUnavailable(f"{self.directory} cannot be read: {error}") from error
         raise LogUnavailable(f"the segments of {self.directory} change faster than they can be searched")
 
     def _search(self, topic: str, timestamp: int) -> int:
@@ -105,8 +102,18 @@ class LogView:
                 start = first_offset
         return start
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn an error of the disk into LogUnavailable; a file that was unlinked is the caller's to know."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise LogUnavailable(f"{self.directory} cannot be read: {error}") from error
+
     def marks(self) -> dict[str, Mark]:
-        """Return the marks by name."""
+        """Return the marks by name. Raises OSError."""
         return read_marks(self.directory, self._identity.uuid)
 
     def write_mark(self, name: str, next_offset: int, now_ms: int) -> None:
