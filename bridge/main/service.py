@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from bridge.config import Settings
@@ -15,6 +16,7 @@ from bridge.log.base import Log
 from bridge.log.clock import HybridClock
 from bridge.log.segments import SegmentLog
 from bridge.main.journal import JournalKeeper
+from bridge.main.lookout import Lookout, Probe
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
 from bridge.main.parts import ingress_parts, rules_part
 from bridge.main.projecting import Projecting
@@ -23,7 +25,9 @@ from bridge.main.units import Deadline, Running
 from bridge.ops.server import OpsServer, Part
 from bridge.telemetry import logger
 from consumers.rules import RulesConsumer
+from consumers.store.base import Store
 from schemas.catalog import Catalog
+from schemas.topics import OPS
 
 _log = logger("process")
 _CLOSE_SECONDS: Final = 5.0
@@ -66,6 +70,7 @@ class Service:
         self._rules: RulesConsumer | None = None
         self._relaying: Relaying | None = None
         self._projecting: Projecting | None = None
+        self._lookout: Lookout | None = None
 
     async def run(self, announce: Callable[[Started], None] | None = None) -> int:
         """Start, serve until a signal, ``stop`` or a failure, stop; return 0 after an orderly stop, else 1.
@@ -104,7 +109,7 @@ class Service:
             parts |= ingress_parts(self._journal, self._ingress)
         if self._rules is not None:
             parts["rules"] = rules_part(self._rules)
-        for unit in (self._relaying, self._projecting):
+        for unit in (self._lookout, self._relaying, self._projecting):
             parts |= unit.parts() if unit is not None else {}
         return parts
 
@@ -118,6 +123,8 @@ class Service:
         self._log = log = open_log(self._settings, self._own_journal())
         if self._journal is not None:
             rules, at = await self._start_ingress(running, log, self._journal)
+        self._lookout = Lookout(self._probes(log))
+        running.start("lookout", self._lookout)
         if Role.RELAY in self._roles:
             self._relaying = Relaying(self._settings, log, self._own_journal)
             running.start("relay", self._relaying)
@@ -142,6 +149,14 @@ class Service:
     def _use(self, journal: SegmentLog) -> None:
         if self._ingress is not None:
             self._ingress.use_journal(journal)
+
+    def _probes(self, log: Log) -> dict[str, Probe]:
+        probes: dict[str, Probe] = {}
+        if not self._settings.embedded:
+            probes["kafka"] = lambda: log.bounds(OPS)
+        if self._store is not None:
+            probes["store"] = partial(_ask, self._store)
+        return probes
 
     def _own_journal(self) -> SegmentLog | None:
         return self._journal.journal if self._journal is not None else None
@@ -181,6 +196,11 @@ class Service:
         if self._store is not None:
             await self._store.close()
         return left
+
+
+async def _ask(store: Store) -> None:
+    await store.open()
+    await store.checkpoints()
 
 
 def _url(address: tuple[str, int]) -> str:

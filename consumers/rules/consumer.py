@@ -86,7 +86,7 @@ class RulesConsumer:
                 self._lose(error)
                 await self._backoff.pause(self._stop)
         if self._connected:
-            await self._keeper.note_seen(self._snapshot(), now=True)
+            await self._note_seen(now=True)
 
     async def _restore_from_disk(self) -> None:
         kept = await self._keeper.load()
@@ -110,8 +110,7 @@ class RulesConsumer:
             self._answering.read_at_ms = seen.read_at_ms
         self._find()
         self._report()
-        if self._answering.served is not None:
-            await self._keeper.note_seen(self._snapshot())
+        await self._note_seen()
 
     async def _activate(self, seen: Seen) -> None:
         """Serve the latest manifest if it checks out; else the set before it goes on."""
@@ -175,6 +174,11 @@ class RulesConsumer:
         _log.error(
             "rules.rejected", set=self._set_name, version=rejected.version, serving=serving, problems=said
         )
+
+    async def _note_seen(self, *, now: bool = False) -> None:
+        """Note how fresh the kept set is; without a set nothing is kept."""
+        if self._answering.served is not None:
+            await self._keeper.note_seen(self._snapshot(), now=now)
 
     def _snapshot(self) -> Snapshot:
         served = self._answering.served

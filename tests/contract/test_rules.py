@@ -423,6 +423,15 @@ async def test_stopping_ends_the_run_and_the_set_goes_on_answering(standing: Log
     assert consumer.decide(question("u1")).sent == DENY
 
 
+async def test_stopping_before_anything_was_published_is_no_failure_and_keeps_nothing(
+    standing: Log, tmp_path: Path
+) -> None:
+    async with consuming(standing, tmp_path / "rules") as consumer:
+        await until(consumer.is_ready)
+    assert consumer.status().disk_problem is None
+    assert not (tmp_path / "rules").exists()
+
+
 async def test_cancelling_is_the_hard_stop(standing: Log, tmp_path: Path) -> None:
     consumer = RulesConsumer(standing, directory=tmp_path / "rules")
     running = asyncio.create_task(consumer.run())
