@@ -7,13 +7,14 @@ from collections.abc import Callable
 from rich.console import Console
 
 from bridge.telemetry import configure_logging
-from tests.bench import ack, decide, journal, projection
+from tests.bench import ack, decide, journal, projection, relay
 from tests.bench.report import Report, keep, show
 
 BENCHES: dict[str, Callable[[], Report]] = {
     "ack": ack.measure,
     "journal": journal.measure,
     "decide": decide.measure,
+    "relay": relay.measure,
     "projection": projection.measure,
 }
 

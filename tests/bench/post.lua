@@ -11,8 +11,10 @@ end
 
 function request()
   number = number + 1
-  local thousands = math.floor(number / 1000)
-  return string.format(template, number % 1000, first + number, since + thousands, number % 1000)
+  local hundreds, thousands = math.floor(number / 100), math.floor(number / 1000)
+  return string.format(template,
+    math.floor(number / 10000) % 100, hundreds % 100, number % 100,
+    number % 1000, first + number, since + thousands, number % 1000)
 end
 
 function done(summary, latency, requests)

@@ -10,13 +10,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.cores import cpu_seconds, pinned, server_core
 from tests.bench.report import disk
-from tests.bench.traffic import PATH, Traffic
+from tests.bench.traffic import Traffic
 from tests.parts.process import Command, Server, free_port
 
 BARE, BURST, SUSTAINED, DIRECT = "a bare", "b1 burst", "b2 sustained", "c direct"
@@ -44,9 +44,10 @@ class Target:
     def check(self) -> None:
         """Return if one callback is acknowledged as Tencent wants it. Raises RuntimeError otherwise."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        body = Traffic(self.port).request(0).partition(b"\r\n\r\n")[2]
+        head, _, body = Traffic(self.port).request(0).partition(b"\r\n\r\n")
+        target = head.split(b" ")[1].decode()
         try:
-            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+            connection.request("POST", target, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             said = json.loads(answer.read())
         finally:
@@ -65,7 +66,7 @@ class Target:
 
 
 @contextmanager
-def _child(command: Command, name: str, place: Path, is_ready: "Ready") -> Iterator[int]:
+def _child(command: Command, name: str, place: Path, is_ready: Callable[[], bool]) -> Iterator[int]:
     """Run a server and give its process id."""
     with pinned(server_core()):
         server = Server(command, place / f"{name}.out")
@@ -150,7 +151,14 @@ def _role(role: str, place: Path, ops: int, settings: Mapping[str, str]) -> Iter
     wanted = {"DATA_DIR": str(place / "data"), "OPS__PORT": str(ops), "LOG__LEVEL": "warning", **settings}
     inherited = [word for name in os.environ if name.startswith("IMBRIDGE_") for word in ("-u", name)]
     given = [f"IMBRIDGE_{name}={value}" for name, value in wanted.items()]
-    with _child([_ENV, *inherited, *given, _IMBRIDGE, role], role, place, Ready(ops, "/readyz")) as pid:
+    answering = [Ready(ops, "/readyz")]
+    if "INGRESS__PORT" in settings:
+        answering.append(Ready(int(settings["INGRESS__PORT"]), "/tencent"))
+
+    def is_ready() -> bool:
+        return all(ready() for ready in answering)
+
+    with _child([_ENV, *inherited, *given, _IMBRIDGE, role], role, place, is_ready) as pid:
         yield pid
 
 

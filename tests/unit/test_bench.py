@@ -22,15 +22,17 @@ from tests.bench.traffic import Traffic
 
 
 class Listening:
-    """A server in this process that keeps the bodies it was sent."""
+    """A server in this process that keeps the bodies and targets it was sent."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.targets: list[str] = []
         self.status = 200
         self.port = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.read())
+        self.targets.append(request.path_qs)
         return web.Response(body=bare.ANSWER, status=self.status, content_type="application/json")
 
 
@@ -61,7 +63,7 @@ async def test_the_generator_sends_exactly_the_callbacks_it_was_asked_for(listen
 async def test_no_two_callbacks_are_the_same(listening: Listening) -> None:
     await send(listening, Load(connections=2, seconds=10, requests=40))
     members = {orjson.loads(body)["NewMemberList"][0]["Member_Account"] for body in listening.bodies}
-    assert len(members) == 40
+    assert (len(members), len(set(listening.targets))) == (40, 40)
     assert not {Traffic(1, run=1).request(n) for n in range(9)} & {
         Traffic(1, run=2).request(n) for n in range(9)
     }
@@ -91,8 +93,9 @@ async def test_wrk_sends_the_same_callbacks(listening: Listening) -> None:
     assert (figures.requests > 0, figures.failed) == (True, 0)
     ours = Traffic(listening.port, run=3)
     number = int(orjson.loads(listening.bodies[-1])["NewMemberList"][0]["Member_Account"][5:]) - ours.first
-    shape = orjson.loads(ours.request(number).partition(b"\r\n\r\n")[2])
-    sent = next(orjson.loads(body) for body in reversed(listening.bodies))
+    head, _, body = ours.request(number).partition(b"\r\n\r\n")
+    assert head.split(b" ")[1].decode() == listening.targets[-1]
+    sent, shape = orjson.loads(listening.bodies[-1]), orjson.loads(body)
     assert {**sent, "EventTime": 0} == {**shape, "EventTime": 0}
 
 
