@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.errors import LogLocked
-from bridge.log.segments import ControlLog, relay_lock
+from bridge.log.segments import ControlLog, LogView, read_all, relay_lock
 from bridge.log.segments.layout import control_directory, journal_directory
 from tests.segment_log import SECONDS, numbers, open_at, opened, record, stored
 
@@ -32,6 +33,32 @@ async def main():
             await journal.submit([record(number)])
             os.write(1, b"%d\\n" % number)
     await asyncio.gather(*(caller() for _ in range(16)))
+asyncio.run(main())
+"""
+CHURNING_CHILD = """
+import asyncio, itertools, sys
+from pathlib import Path
+from bridge.errors import JournalBusy
+from bridge.log.clock import wall_ms
+from bridge.log.segments import LogView
+from tests.segment_log import open_at, record
+async def main():
+    journal = await open_at(Path(sys.argv[1]), segment_bytes=1 << 15, max_bytes=1 << 30)
+    view, count = LogView(journal.directory), itertools.count()
+    async def caller():
+        for number in count:
+            try:
+                await journal.submit([record(number, size=number % 700)])
+            except JournalBusy:
+                await asyncio.sleep(0.001)
+    async def forget():
+        while True:
+            mark = view.marks().get("relay")
+            if mark:
+                await asyncio.to_thread(journal.forget, wall_ms(), 0, {"relay": mark.next_offset})
+            await asyncio.sleep(0.01)
+    print("ready", flush=True)
+    await asyncio.gather(forget(), *(caller() for _ in range(8)))
 asyncio.run(main())
 """
 CONTROL_CHILD = """
@@ -102,6 +129,29 @@ async def test_the_locks_of_a_killed_process_are_free(
     process.wait(SECONDS)
     async with opened(tmp_path) as journal:
         assert journal.number == 1
+
+
+async def test_a_reader_in_another_process_misses_nothing_while_segments_come_and_go(
+    tmp_path: Path, children: list["subprocess.Popen[str]"]
+) -> None:
+    process = child(CHURNING_CHILD, tmp_path)
+    children.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    view = LogView(journal_directory(tmp_path, 1))
+    with capture_logs() as logs:
+        async with read_all(view, 0) as reader:
+            expected = 0
+            while expected < 20_000:
+                batch = await reader.read(997, SECONDS)
+                assert batch is not None
+                offsets = [each.offset for each in batch.records]
+                assert offsets == list(range(expected, batch.next_offset))
+                expected = batch.next_offset
+                view.write_mark("relay", expected, 0)
+    assert logs == []
+    assert view.bounds().begin > 0
+    view.close()
 
 
 def test_a_lock_held_by_another_process_names_it(
