@@ -1,8 +1,12 @@
 """Routes and HTTP itself, over real sockets: every form of both vendors, and what senders do to a server."""
 
 import asyncio
+import inspect
 import socket
 import struct
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import orjson
 import pytest
@@ -450,3 +454,26 @@ async def test_draining_under_load_loses_no_acknowledged_callback() -> None:
 
 async def _connect(port: int) -> Wire:
     return Wire(*await asyncio.open_connection("127.0.0.1", port))
+
+
+# The loop of production: its transports differ in how they end, pause and cut off connections
+
+SCENES: list[Callable[[], Coroutine[Any, Any, None]]] = [
+    scene
+    for name, scene in list(globals().items())
+    if name.startswith("test_")
+    and inspect.iscoroutinefunction(scene)
+    and not inspect.signature(scene).parameters
+]
+SCENES += [
+    partial(test_a_body_over_the_cap_is_not_read_on, TENCENT, 413, announced=False),
+    partial(test_a_slow_body_is_not_waited_for, INVITE, 200),
+    partial(test_a_body_that_is_cut_off_stores_nothing, TENCENT),
+]
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_the_same_holds_on_uvloop(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())
