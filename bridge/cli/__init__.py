@@ -23,7 +23,7 @@ from bridge.cli import (
 )
 from bridge.cli.output import complain
 from bridge.cli.state import use_file
-from bridge.errors import ConfigurationError, ImbridgeError, UsageError
+from bridge.errors import ConfigurationError, ImbridgeError, RulesRefused, UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 service.add_to(app)
@@ -62,6 +62,9 @@ def main() -> None:
     except (ConfigurationError, UsageError) as error:
         complain(f"imbridge: {error}")
         sys.exit(2)
+    except RulesRefused as error:
+        complain(f"imbridge: {error}")
+        sys.exit(4)
     except ImbridgeError as error:
         complain(f"imbridge: {error}")
         sys.exit(1)

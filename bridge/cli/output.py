@@ -3,16 +3,19 @@
 Text that came over the wire is made harmless first: a hostile nickname must not steer a terminal.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 _PIPED_WIDTH = 160
+_LOOSE_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")  # what JSON lets through: DEL, and C1 in UTF-8
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 _err = Console(stderr=True, highlight=False)
 
@@ -36,8 +39,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def print_line(text: str, style: str = "") -> None:
-    """Print one line of our own words on standard output."""
-    _out.print(Text(text, style=style), soft_wrap=True)
+    """Print lines of our own words on standard output."""
+    _out.print(Text(_lines(text), style=style), soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
@@ -46,11 +49,24 @@ def print_json(content: Any) -> None:
 
 
 def print_bytes(line: bytes) -> None:
-    """Print bytes and a line end on standard output, as they are."""
-    sys.stdout.buffer.write(line + b"\n")
+    """Print one JSON document, already written, and a line end on standard output."""
+    sys.stdout.buffer.write(_LOOSE_CONTROLS.sub(_escape, line) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def complain(text: str) -> None:
     """Print one message on standard error."""
-    _err.print(Text(text), soft_wrap=True)
+    _err.print(Text(_lines(text)), soft_wrap=True)
+
+
+def progress() -> Progress:
+    """Return bars for people, on standard error, gone when they are done."""
+    return Progress(console=_err, transient=True)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())

@@ -4,9 +4,8 @@ import getpass
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from bridge.cli.output import clean, complain, print_bytes, print_json, print_line, print_table
+from bridge.cli.output import clean, complain, print_bytes, print_json, print_line, print_table, progress
 from bridge.cli.state import run, settings, the_log, the_store
 from bridge.cli.times import when
 from bridge.cli.topics import known, structured
@@ -150,7 +149,7 @@ async def _run(
 
 
 async def _to_topic(log: Log, planned: replay.Plan, topic: str, rate: float | None) -> None:
-    with Progress(transient=True) as bar:
+    with progress() as bar:
         task = bar.add_task(f"to {topic}", total=planned.records)
         job, done = await replay.replay_to_topic(
             log,

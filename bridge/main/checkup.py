@@ -45,8 +45,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         async for finding in _kafka(settings):
             yield finding
     yield await _store(settings)
-    async for finding in _log(settings):
-        yield finding
+    if settings.data_dir.exists() or not settings.embedded:
+        async for finding in _log(settings):
+            yield finding
     yield await _process(settings)
 
 

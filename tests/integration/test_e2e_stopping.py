@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_refuses_facts_answers_questions_and_heals_when_spa
             acknowledged.add(user)
             return False
         assert is_refusal(call, status, body)
-        return bridge.part("journal")["says"].startswith("full")
+        return str(bridge.part("journal")["says"]).startswith("full")
 
     with running("run", data_dir=small_disk) as bridge:
         until(lambda: bridge.part("projection groups")["ok"], "the tables are made")
