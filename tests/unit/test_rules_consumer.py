@@ -49,11 +49,13 @@ class UnsteadyLog:
         self.away = False
         self.next_failure: Exception | None = None
         self.opened = 0
+        self.asked = 0
         self.unread = 0
         """How many records stand beyond what readers are given."""
 
     async def bounds(self, topic: str) -> Mapping[int, Bounds]:
         self._check()
+        self.asked += 1
         held = await self.inner.bounds(topic)
         return {number: Bounds(begin, end + self.unread) for number, (begin, end) in held.items()}
 
@@ -279,7 +281,8 @@ async def test_a_topic_that_lost_its_manifest_does_not_disarm_the_rules(
         log.inner = MemoryLog()
         await until(lambda: consumer.status().missing)
         clock.now_ms += 5_000
-        await until(lambda: RULES_AGE_SECONDS._value.get() == 5)
+        asked = log.asked
+        await until(lambda: log.asked >= asked + 3)
         decision = consumer.decide(question("u1"))
         assert (decision.sent, decision.staleness_ms) == (DENY, 5_000)
         await publish(log.inner, documents(rule("other", "allow")))
@@ -359,6 +362,20 @@ async def test_a_lost_note_of_freshness_only_makes_the_rules_look_older(
     (tmp_path / "default.seen").write_bytes(b"\x00damaged")
     log.away = True
     clock.now_ms += 9_000
+    async with consuming(log, tmp_path, now_ms=clock) as consumer:
+        await until(lambda: version(consumer) == 1)
+        assert consumer.decide(question("u1")).staleness_ms == 9_000
+
+
+async def test_a_note_about_another_set_does_not_make_this_one_fresh(
+    log: UnsteadyLog, clock: Clock, tmp_path: Path
+) -> None:
+    """The newer set was noted as read, and could not be kept: what is on disk is the one before."""
+    await _kept(log, clock, tmp_path)
+    note = json.loads((tmp_path / "default.seen").read_bytes())
+    clock.now_ms += 9_000
+    (tmp_path / "default.seen").write_text(json.dumps({**note, "id": "another", "read_at_ms": clock.now_ms}))
+    log.away = True
     async with consuming(log, tmp_path, now_ms=clock) as consumer:
         await until(lambda: version(consumer) == 1)
         assert consumer.decide(question("u1")).staleness_ms == 9_000

@@ -118,6 +118,20 @@ def test_a_rule_that_would_allow_denies_where_it_says_so_of_missing_facts() -> N
     assert decided([content], question(inviter=None)).wanted == DENY
 
 
+def test_only_the_facts_an_answer_hinges_on_are_named_as_missing() -> None:
+    match = {"all": [clause("inviter.id", exists=False), clause("group.type", eq="Work")]}
+    decision = decided([rule(match=match)], question(inviter=None, kind=None))
+    assert decision.outcomes[0].missing == ("group.type",)
+
+
+def test_allowing_every_member_hinges_on_a_missing_fact_only_if_all_might_match() -> None:
+    members = {"any": [{"all": [BOTS, UNKNOWN]}, clause("invitee.id", eq="u1")]}
+    content = rule("a", "allow", members=members, override=True, needs={"on_missing": "deny"})
+    assert decided([content], question("u1", "bot1", inviter=None)).wanted == DENY
+    assert decided([content], question("u1", "u2", inviter=None)).outcomes == ()
+    assert decided([content], question("u1", inviter=None)).wanted == ALLOW
+
+
 SELECTED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "eq": (clause("invitee.id", eq="u1"), ["u1"]),
     "ne": (clause("invitee.id", ne="u1"), ["u9", "bot1", "bot2"]),

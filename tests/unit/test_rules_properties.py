@@ -10,6 +10,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -289,6 +290,7 @@ def _summary(decision: Decision) -> Any:
     return decision.wanted, decision.sent, decision.shadow, outcomes
 
 
+@pytest.mark.timeout(600)  # a failure is made small before it is shown, which takes a while
 @settings(max_examples=150, deadline=None)
 @given(
     _rules,
