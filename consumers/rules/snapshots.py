@@ -5,7 +5,9 @@ when the topic was last read to its end; it is a courtesy, so losing it only mak
 """
 
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from secrets import token_hex
@@ -18,6 +20,8 @@ from consumers.rules.topic import parse_object
 
 FORMAT: Final = 1
 _MAGIC: Final = b"imbridge-rules"
+_TEMPORARY: Final = ".writing"
+_ABANDONED_SECONDS: Final = 3600
 
 
 class Snapshot(NamedTuple):
@@ -52,6 +56,7 @@ def save(directory: Path, snapshot: Snapshot) -> bool:
     )
     head = b" ".join((_MAGIC, str(FORMAT).encode(), _digest(body)))
     _replace(_path(directory, snapshot.set_name), head + b"\n" + body, durable=True)
+    _sweep(directory)
     return True
 
 
@@ -138,7 +143,7 @@ def _identity(snapshot: Snapshot) -> str:
 
 def _replace(path: Path, content: bytes, *, durable: bool) -> None:
     """Put the content in place at once: readers see the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{token_hex(6)}")
+    temporary = path.with_name(f".{path.name}.{token_hex(6)}{_TEMPORARY}")
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -150,6 +155,14 @@ def _replace(path: Path, content: bytes, *, durable: bool) -> None:
         temporary.unlink(missing_ok=True)
     if durable:
         _sync_directory(path.parent)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a process left behind that was killed while writing."""
+    for left in directory.glob(f".*{_TEMPORARY}"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                left.unlink()
 
 
 def _sync_directory(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -497,6 +498,17 @@ async def test_a_slower_process_does_not_put_an_older_set_back_on_disk(
 def test_nothing_but_whole_files_is_left_on_disk(log: UnsteadyLog, clock: Clock, tmp_path: Path) -> None:
     asyncio.run(_kept(log, clock, tmp_path))
     assert sorted(one.name for one in tmp_path.iterdir()) == ["default.rules", "default.seen"]
+
+
+def test_what_a_killed_process_left_behind_is_removed_in_time(
+    log: UnsteadyLog, clock: Clock, tmp_path: Path
+) -> None:
+    old, fresh = tmp_path / ".default.rules.0a.writing", tmp_path / ".default.rules.0b.writing"
+    for file in (old, fresh):
+        file.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    asyncio.run(_kept(log, clock, tmp_path))
+    assert (old.exists(), fresh.exists()) == (False, True)
 
 
 def _raising(_: Any) -> bool:
