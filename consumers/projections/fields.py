@@ -46,16 +46,24 @@ def required_id(data: Data, name: str) -> str:
 
 def optional_id(data: Data, name: str) -> str | None:
     """Return an id, None where it is absent or empty."""
-    value = _typed(data, name, str)
-    if value and "\0" in value:
+    value = data.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise _wrong(name, str, value)
+    if "\0" in value:
         raise PoisonRecord(f"{name} contains a NUL character")
-    return value or None
+    return value
 
 
 def text(data: Data, name: str) -> str | None:
     """Return free text, empty text included."""
-    value: str | None = _typed(data, name, str)
-    return value.replace("\0", "\ufffd") if value else value
+    value = data.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _wrong(name, str, value)
+    return value.replace("\0", "\ufffd")
 
 
 def number(data: Data, name: str) -> int | None:
@@ -101,10 +109,13 @@ def ids(data: Data, name: str) -> Sequence[str]:
 def _typed(data: Data, name: str, kind: type) -> Any:
     value = data.get(name)
     if value is not None and not isinstance(value, kind):
-        raise PoisonRecord(
-            f"{name} must be {_NAMES[kind]}, got {_NAMES.get(type(value), type(value).__name__)}"
-        )
+        raise _wrong(name, kind, value)
     return value
+
+
+def _wrong(name: str, kind: type, value: object) -> PoisonRecord:
+    got = _NAMES.get(type(value), type(value).__name__)
+    return PoisonRecord(f"{name} must be {_NAMES[kind]}, got {got}")
 
 
 _NAMES = {
