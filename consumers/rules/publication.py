@@ -100,7 +100,7 @@ async def rollback(
     done = await activate(
         log, reading, packed, set_name=set_name, said=said, now_ms=now_ms(), wait_seconds=wait_seconds
     )
-    return _told(set_name, packed, Report((), (), served.rules, served.lists, 0, 0), done)
+    return _told(set_name, packed, Report((), (), served.rules, served.lists, served.tests, 0), done)
 
 
 async def activations(log: Log, set_name: str = "default") -> Sequence[Mapping[str, Any]]:

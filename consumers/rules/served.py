@@ -26,12 +26,16 @@ from schemas.decisions import RuleSet
 
 
 class Served(NamedTuple):
-    """One set that checked out, immutable. ``manifest`` and ``records`` are the bytes it was made from."""
+    """One set that checked out, immutable. ``manifest`` and ``records`` are the bytes it was made from.
+
+    ``tests`` is how many of the rules' own tests ran, all green.
+    """
 
     rule_set: RuleSet
     compiled: Index
     rules: int
     lists: int
+    tests: int
     manifest: bytes
     records: Mapping[str, bytes]
 
@@ -92,6 +96,7 @@ def _assemble(named: Mapping[str, Any], manifest: bytes, stored: Mapping[str, by
         compiled=compile_set(contents, lists),
         rules=len(contents),
         lists=len(lists),
+        tests=report.tests_run,
         manifest=manifest,
         records={key: stored[key] for key in named_keys(named)},
     )

@@ -207,12 +207,14 @@ async def test_every_activation_is_in_the_audit_trail(standing: Log) -> None:
 
 
 async def test_rolling_back_is_the_old_content_as_a_new_version(standing: Log, tmp_path: Path) -> None:
-    first = await publish(standing, documents(rule("a")))
+    green = {"given": {}, "expect": {"effect": "deny"}}
+    first = await publish(standing, documents(rule("a", tests=[green])))
     await publish(standing, documents(rule("a", "allow", rev=2)))
     async with consuming(standing, tmp_path / "rules") as consumer:
         await until(serves(consumer, 2))
         report = await rollback(standing, 1)
         assert (report.version, report.previous, report.digest) == (3, 2, first.digest)
+        assert report.tests_run == 1
         await until(serves(consumer, 3))
         assert consumer.decide(question("u1")).sent == DENY
     with pytest.raises(UsageError, match="version 9 of the set default is not on record; on record: 1, 2, 3"):

@@ -521,7 +521,7 @@ def _answering(**options: Any) -> Answering:
     answering = Answering(
         **{"fallback": "allow", "max_stale_seconds": None, "now_ms": Clock(1_000), **options}
     )
-    answering.swap(Served(SET, Index([broken]), 1, 0, b"", {}), 400)
+    answering.swap(Served(SET, Index([broken]), 1, 0, 0, b"", {}), 400)
     return answering
 
 
