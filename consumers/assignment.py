@@ -73,6 +73,10 @@ class Assignment:
         """Return how far an owned partition is."""
         return self._owned.get(partition)
 
+    def claims(self) -> Sequence[Claim]:
+        """Return the claims in use."""
+        return [progress.claim for progress in self._owned.values()]
+
     def holds(self, claim: Claim) -> bool:
         """Return whether this claim is still the one to use."""
         progress = self._owned.get(claim.key.partition)

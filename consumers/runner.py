@@ -64,6 +64,7 @@ class Runner:
         self._parking = Parking(dead_letters, name, max_per_minute=max_parked_per_minute, now_ms=now_ms)
         self._applying = Applying(store, projection, self._assignment, self._parking, self._trying)
         self._moved = asyncio.Condition()
+        self._checked_at = time.monotonic()
         self._entering: asyncio.Timeout | None = None
 
     def stop(self) -> None:
@@ -149,6 +150,7 @@ class Runner:
             else:
                 await self._take(subscription, batch)
             await self._save_idle(subscription, self._idle_seconds)
+            await self._check_claims()
             self._assignment.measure()
             await self._tell_moved()
         return await self._save_idle(subscription, 0)
@@ -170,6 +172,21 @@ class Runner:
             if progress.unsaved is not None:
                 part = Part(progress.claim.key.partition, (), progress.unsaved)
                 await self._settle(subscription, progress.claim, part)
+
+    async def _check_claims(self) -> None:
+        """Notice while nothing arrives, too, that a checkpoint was set back, dropped or claimed elsewhere.
+
+        Without it a rewind would wait for the next record of its partition. Raises Fenced.
+        """
+        if time.monotonic() - self._checked_at < self._idle_seconds:
+            return
+        self._checked_at = time.monotonic()
+        name = self._projection.name
+        rows = await self._trying.persist(lambda: self._store.checkpoints(name))
+        epochs = {row.key: row.epoch for row in rows}
+        for claim in self._assignment.claims():
+            if epochs.get(claim.key) != claim.epoch:
+                raise Fenced(f"the checkpoint of {name} in {claim.key.partition} was moved by somebody else")
 
     async def _settle(self, subscription: Subscription, claim: Claim, part: Part) -> None:
         since = time.perf_counter()

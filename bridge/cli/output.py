@@ -45,7 +45,7 @@ def print_line(text: str, style: str = "") -> None:
 
 def print_json(content: Any) -> None:
     """Print one JSON document on one line on standard output."""
-    print_bytes(orjson.dumps(content, default=str))
+    print_bytes(orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS))
 
 
 def print_bytes(line: bytes) -> None:

@@ -1,6 +1,6 @@
 """Reading a stretch of a topic once: what the command line shows and what a replay selects."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
@@ -32,9 +32,14 @@ class Selection(NamedTuple):
         return (
             (self.since_ms is None or record.timestamp >= self.since_ms)
             and (self.until_ms is None or record.timestamp < self.until_ms)
-            and (self.key is None or fnmatchcase(record.key or "", self.key))
-            and (self.type is None or fnmatchcase(record.headers.get("ce_type", ""), self.type))
+            and (self.key is None or _fits(record.key or "", self.key))
+            and (self.type is None or _fits(record.headers.get("ce_type", ""), self.type))
         )
+
+
+def _fits(text: str, pattern: str) -> bool:
+    """Compare exactly but for ``*``: ids of groups and users may hold any other sign of a shell's."""
+    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 async def ranges_of(log: Log, selection: Selection) -> dict[TopicPartition, Bounds]:
@@ -61,7 +66,7 @@ async def scan(
     takes: Callable[[Record], bool] = lambda _: True,
     *,
     follow: bool = False,
-) -> AsyncIterator[Found]:
+) -> AsyncGenerator[Found]:
     """Yield the records taken, in order per partition, up to the ends given; with ``follow`` without end."""
     open_ends = {place: held.end for place, held in ranges.items() if follow or held.begin < held.end}
     if not open_ends:

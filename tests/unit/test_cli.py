@@ -139,7 +139,7 @@ def test_nothing_printed_can_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -
     print_line(f"said {HOSTILE}")
     complain(f"imbridge: {HOSTILE}")
     print_bytes(f'"{"".join(map(chr, range(0x7F, 0xA1)))}ü"'.encode())
-    printed = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    printed = out.buffer.getvalue().decode()
     assert steers_no_terminal(printed.replace("\u00a0", ""))
     assert steers_no_terminal(err.getvalue())
     assert "nick" in printed
