@@ -111,6 +111,9 @@ class CallbackConnection(BaseProtocol):
         except HttpProcessingError as error:
             self._not_http(error)
             return
+        if len(messages) == 1 and not (upgraded or self._busy or self._queue or self._paused):
+            self._begin(*messages[0])  # what nearly every callback is
+            return
         if messages:
             self._queue.extend(messages)
         elif data and not self._busy:

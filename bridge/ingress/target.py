@@ -1,25 +1,21 @@
 """The request target of a callback: path segments and query parameters, whatever a sender wrote."""
 
-from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 
-class Target(NamedTuple):
-    """Path segments without empty ones, and query parameters; the first of several with one name counts."""
+def read_target(raw: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return path segments without empty ones, and query parameters, both decoded.
 
-    segments: tuple[str, ...]
-    query: dict[str, str]
-
-
-def read_target(raw: str) -> Target:
-    """Return the target in decoded form. Bytes that are not UTF-8 are replaced: it never raises."""
+    Of several parameters with one name the first counts. Bytes that are not UTF-8 are replaced: it never
+    raises.
+    """
     if not raw.isascii():
         raw = raw.encode(errors="surrogateescape").decode(errors="replace")
     path, _, query = _origin_form(raw).partition("?")
     segments = [segment for segment in path.split("/") if segment]
     if "%" in path:
         segments = [unquote(segment) for segment in segments]
-    return Target(tuple(segments), _parameters(query))
+    return tuple(segments), _parameters(query)
 
 
 def _origin_form(raw: str) -> str:
