@@ -28,7 +28,7 @@ from schemas.normalize.moments import TimeReader, no_time
 __all__ = ["UNRECOGNIZED", "Catalog", "CatalogError", "CommandSpec", "Misfit"]
 
 COMMANDS: Final = Path(__file__).parent / "commands"
-_NO_ANSWERS: Final = Answers(deny_code=0, codes=(0, 0))
+_NO_ANSWERS: Final = Answers(deny_code=0)
 
 
 class CommandSpec(NamedTuple):

@@ -1,18 +1,21 @@
 """What a row means when a callback arrives: compiled once into functions that build events and questions."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.callback import Callback
 from schemas.catalog_rows import Row, TimeSource
 from schemas.decisions import Decision, Effect, Outcome, Question
 from schemas.envelope import Envelope, format_time
-from schemas.normalize.fields import compile_fields
+from schemas.normalize.batches import compile_batch
+from schemas.normalize.conversions import choice_of
+from schemas.normalize.fields import compile_fields, compile_query
 from schemas.normalize.identity import body_id, compile_identity, new_id
 from schemas.normalize.misfit import Misfit
-from schemas.normalize.moments import RECEIVED, TimeReader, compile_time, no_time, place
-from schemas.normalize.origin import origin_of
+from schemas.normalize.moments import RECEIVED, TimeReader, compile_time, first_time, place
+from schemas.normalize.origin import Part, origin_of
+from schemas.normalize.paths import compile_path
 from schemas.normalize.templates import compile_template
 
 Normalize = Callable[[Callback], list[Envelope]]
@@ -24,40 +27,76 @@ _PLAIN_COMMAND: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def compile_normalize(row: Row) -> Normalize:
     """Return the function from a callback of this after-command to its events. It raises Misfit."""
-    read_fields, read_time = compile_fields(row.fields), time_reader(row.time)
+    read_fields, read_query, read_time = (
+        compile_fields(row.fields),
+        compile_query(row.fields),
+        time_reader(row.time),
+    )
     subject, key = compile_template(row.subject), compile_template(row.partition_key)
     identify = compile_identity(row.name, row.identity)
-    event_type = row.type
+    type_of = _type_reader(row)
 
-    def normalize(callback: Callback) -> list[Envelope]:
-        body = _object_of(callback)
+    def one(callback: Callback, body: Mapping[str, Any], part: Part | None) -> Envelope:
+        event_type = type_of(body)
         data = read_fields(body)
+        read_query(callback.query, data)
         event_ms = read_time(body)
-        event_id = identify(callback, data, event_ms)
+        event_id = identify(callback, data, event_ms, None if part is None else part.number)
         about, partitionkey = subject(data), key(data)
-        data["origin"] = origin_of(callback)
-        return [_envelope(callback, event_id, event_type, about, partitionkey, data, event_ms)]
+        data["origin"] = origin_of(callback, part)
+        return _envelope(callback, event_id, event_type, about, partitionkey, data, event_ms)
 
-    return normalize
+    if row.batch is None:
+        return lambda callback: [one(callback, _object_of(callback), None)]
+    parts_of = compile_batch(row.batch.path, row.batch.at_most)
+
+    def each(callback: Callback) -> list[Envelope]:
+        return [one(callback, element, part) for element, part in parts_of(_object_of(callback))]
+
+    return each
+
+
+def _type_reader(row: Row) -> Callable[[Mapping[str, Any]], str]:
+    event_type, choice = row.type, row.choice
+    if choice is None:
+        return lambda _: event_type
+    get, choose = compile_path(choice.path), choice_of(choice.values)
+
+    def read(body: Mapping[str, Any]) -> str:
+        said = get(body)
+        chosen: str | None = None if said is None else choose(said)
+        if chosen is None:
+            raise Misfit(f"{choice.path} is none of {', '.join(choice.values)}")
+        return chosen
+
+    return read
 
 
 def compile_question(row: Row) -> Ask:
     """Return the function from a callback of this before-command to its question. It raises Misfit."""
     read_fields, members = compile_fields(row.fields), row.members
     subject, key = compile_template(row.subject), compile_template(row.partition_key)
-    act, partial = row.act, row.answers is not None and row.answers.refuse_some is not None
+    act, partial = row.act, row.answers is not None and row.answers.partial()
+    read_query = compile_query(row.fields)
 
     def ask(callback: Callback) -> Question:
         data = read_fields(_object_of(callback))
-        people = tuple(data[members]) if members else ()
+        read_query(callback.query, data)
+        people = _people(data.get(members)) if members else ()
         return Question(act, subject(data), key(data), data, people, partial, callback)
 
     return ask
 
 
-def time_reader(source: TimeSource | None) -> TimeReader:
+def _people(said: Any) -> tuple[str, ...]:
+    """Return whom a field names: an id, ids or members; nobody where it is absent."""
+    named = [said] if isinstance(said, str) else said or ()
+    return tuple(one["user_id"] if isinstance(one, dict) else one for one in named)
+
+
+def time_reader(sources: Sequence[TimeSource]) -> TimeReader:
     """Return the function from a body to the vendor's time in milliseconds."""
-    return no_time if source is None else compile_time(source.path, source.unit)
+    return first_time([compile_time(source.path, source.unit) for source in sources])
 
 
 def decision_event(row: Row, question: Question, decision: Decision, moment: int) -> Envelope:
@@ -132,6 +171,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "wanted": decision.wanted.kind,
         "sent": decision.sent.kind,
         "refused": list(decision.wanted.refused),
+        **({"changes": dict(decision.wanted.changes)} if decision.wanted.changes else {}),
         "reason": {"text": decision.reason_text, "code": decision.reason_code, "rule": decision.reason_rule},
         "rule_set": None if rules is None else rules._asdict(),
         "staleness_ms": decision.staleness_ms,

@@ -30,7 +30,7 @@ vendor's time where there is one, else the moment of acceptance (then `timebasis
 """
 _TOLD_APART: Final = """
 A repeat is told from a second callback by the identity. When a part of it is missing, operation id and body
-stand in for it. Rows marked * carry no time: without an operation id nothing tells the two apart, and both
+stand in for it. Rows marked * carry neither: without an operation id nothing tells the two apart, and both
 are kept as two events. Each question of a before-command is a decision of its own.
 """
 
@@ -68,10 +68,10 @@ def _commands(rows: Iterable[Row]) -> Iterator[str]:
     yield from _head("command", "phase", "event type", "topic", "partition key", "time", "identity", "status")
     for row in rows:
         names = "<br>".join([f"[`{row.name}`]({row.pages[0]})", *(f"`{alias}`" for alias in row.aliases)])
-        time = f"`{row.time.path}` ({row.time.unit})" if row.time else "when received"
+        time = ", else ".join(f"`{time.path}` ({time.unit})" for time in row.time) or "when received"
         time = "when decided" if row.phase == "before" else time
         status = f"{row.status} {row.since}".strip()
-        type_and_topic = f"`{row.type}`", f"`{row.topic}`"
+        type_and_topic = ", ".join(f"`{each}`" for each in row.types), f"`{row.topic}`"
         yield _line(names, row.phase, *type_and_topic, f"`{row.partition_key}`", time, _identity(row), status)
 
 
@@ -79,8 +79,14 @@ def _identity(row: Row) -> str:
     if row.phase == "before":
         return "each question"
     spoken = {OPERATION: "operation id", BODY: "body"}
-    parts = ", ".join(spoken.get(part, f"`{part}`") for part in row.identity)
-    return parts if row.time else f"{parts} *"
+    attempts = (", ".join(spoken.get(part, f"`{part}`") for part in parts) for parts in row.identity)
+    identity = "; else ".join(attempts)
+    return f"{identity} *" if is_undated(row) else identity
+
+
+def is_undated(row: Row) -> bool:
+    """Return whether, without an operation id, nothing tells a repeat from a second callback."""
+    return not row.time and all(OPERATION in parts for parts in row.identity)
 
 
 def _failures(rows: Iterable[Row]) -> Iterator[str]:
@@ -102,10 +108,16 @@ def _fields(rows: Sequence[Row], schemas: dict[str, Any]) -> Iterator[str]:
 
 
 def _paths(rows: Iterable[Row], name: str) -> str:
-    found: dict[str, Field] = {
-        path: field for row in rows for field in row.fields for path in field.paths if field.name == name
-    }
-    return ", ".join(f"`{path}`" for path in found)
+    named = [field for row in rows for field in row.fields if field.name == name]
+    found = dict.fromkeys(source for field in named for source in _sources(field))
+    return ", ".join(f"`{source}`" for source in found)
+
+
+def _sources(field: Field) -> Sequence[str]:
+    """Return where a field comes from, for the reader's eye: paths, or what stands in their place."""
+    if field.query:
+        return [f"?{field.query}"]
+    return field.paths or field.templates or [f'"{field.constant}"']
 
 
 def _topics(topics: Iterable[Topic]) -> Iterator[str]:
@@ -116,7 +128,7 @@ def _topics(topics: Iterable[Topic]) -> Iterator[str]:
 
 
 def _of(rows: Iterable[Row], event_type: str, provider: str) -> list[Row]:
-    return [row for row in rows if row.type == event_type and row.provider == provider]
+    return [row for row in rows if event_type in row.types and row.provider == provider]
 
 
 def _head(*titles: str) -> Iterator[str]:

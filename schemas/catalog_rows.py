@@ -7,13 +7,17 @@ means when a callback arrives.
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from schemas.decisions import Effect
 from schemas.normalize.fields import Field
+from schemas.normalize.identity import Identity
 
 Phase = Literal["before", "after"]
 Status = Literal["current", "legacy", "docs-only", "defined-never-sent"]
 
 PHASES: Final[tuple[str, ...]] = get_args(Phase)
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
+NO_CODES: Final = (0, -1)
+"""The range of own codes of a vendor that takes none."""
 
 
 class TimeSource(NamedTuple):
@@ -23,22 +27,60 @@ class TimeSource(NamedTuple):
     unit: str
 
 
+class TypeChoice(NamedTuple):
+    """Which event type a callback becomes: chosen by what stands at ``path``; another value fits none."""
+
+    path: str
+    values: Mapping[str, str]
+
+
+class Batch(NamedTuple):
+    """A body that holds events instead of being one: a list at ``path`` of one to ``at_most`` objects."""
+
+    path: str
+    at_most: int
+
+
 class Answers(NamedTuple):
-    """How a before-command is refused.
+    """What a before-command can be told beside allow.
 
     ``deny_code`` is the vendor's code for a plain refusal, ``codes`` the inclusive range of own codes.
-    ``refuse_some`` is the answer's field for refused members, None where the vendor knows none.
-    ``echo`` names body fields that an answer must carry back, lest the vendor blanks them.
+    ``refuse_some`` is the answer's field for refused members, None where the vendor knows none;
+    ``per_target`` is the path of those in the body each of whom is answered by a verdict of its own.
+    ``drop_code`` makes the act vanish while the user sees success. ``modify`` names the answer's field for
+    each normalized field that can be changed. ``constant`` holds fields every answer carries, ``echo``
+    names body fields that an answer must carry back, lest the vendor blanks them.
     """
 
     deny_code: int
-    codes: tuple[int, int]
+    codes: tuple[int, int] = NO_CODES
     refuse_some: str | None = None
     echo: tuple[str, ...] = ()
+    drop_code: int | None = None
+    modify: Mapping[str, str] = {}
+    per_target: str | None = None
+    constant: Mapping[str, str] = {}
+
+    def partial(self) -> bool:
+        """Return whether some of the people can be refused and the others not."""
+        return self.refuse_some is not None or self.per_target is not None
+
+    def express(self, effect: Effect) -> Effect:
+        """Return the effect the vendor can be told: what it has no words for is refused."""
+        expressible = {
+            "refuse_members": self.partial(),
+            "drop": self.drop_code is not None,
+            "modify": effect.changes.keys() <= self.modify.keys(),
+        }
+        return effect if expressible.get(effect.kind, True) else Effect("deny")
 
 
 class Row(NamedTuple):
-    """One callback command of one provider, as declared. ``unmapped`` fields are kept in the origin alone."""
+    """One callback command of one provider, as declared. ``unmapped`` fields are kept in the origin alone.
+
+    ``identity`` holds the identities to try in order, ``time`` the places of the vendor's time. Of a row
+    with a ``choice``, ``type`` is the first; of a row with a ``batch``, all paths start at one of its parts.
+    """
 
     provider: str
     name: str
@@ -58,16 +100,23 @@ class Row(NamedTuple):
     example_query: str
     example_headers: Mapping[str, str]
     aliases: tuple[str, ...] = ()
-    identity: tuple[str, ...] = ()
-    time: TimeSource | None = None
+    identity: tuple[Identity, ...] = ()
+    time: tuple[TimeSource, ...] = ()
     act: str = ""
     members: str = ""
     answers: Answers | None = None
+    choice: TypeChoice | None = None
+    batch: Batch | None = None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Every event type a callback of this command may become, ``unrecognized`` aside."""
+        return (self.type,) if self.choice is None else tuple(dict.fromkeys(self.choice.values.values()))
 
 
 class Table(NamedTuple):
     """One TOML file: the provider, where its bodies usually carry their time, and its rows."""
 
     provider: str
-    time: TimeSource | None
+    time: tuple[TimeSource, ...]
     rows: tuple[Row, ...]

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from schemas.callback import Callback
 
-EffectKind = Literal["allow", "deny", "refuse_members"]
+EffectKind = Literal["allow", "deny", "refuse_members", "drop", "modify"]
 
 
 class Question(NamedTuple):
@@ -30,10 +30,15 @@ class Question(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What happens to the act: it goes ahead, it is refused, or some members are kept out of it."""
+    """What happens to the act.
+
+    It goes ahead, it is refused, ``refused`` members are kept out of it, it is dropped while the user sees
+    success, or it goes ahead with ``changes``: new values of normalized fields (``content``, ``extension``).
+    """
 
     kind: EffectKind = "allow"
     refused: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = {}
 
 
 class Outcome(NamedTuple):

@@ -22,6 +22,7 @@ def _summary(spec: CommandSpec) -> dict[str, Any]:
         "aliases": list(row.aliases),
         "phase": spec.phase,
         "type": spec.type,
+        "types": list(row.types),
         "topic": spec.topic,
         "status": row.status,
         "since": row.since,
@@ -63,8 +64,8 @@ def _whole(spec: CommandSpec) -> dict[str, Any]:
     return _summary(spec) | {
         "subject": row.subject,
         "partition_key": row.partition_key,
-        "time": f"{row.time.path} ({row.time.unit})" if row.time else None,
-        "identity": list(row.identity),
+        "time": ", else ".join(f"{time.path} ({time.unit})" for time in row.time) or None,
+        "identity": [list(parts) for parts in row.identity],
         "fields": [field.name for field in row.fields],
         "kept_in_origin_only": list(row.unmapped),
         "answers": row.answers._asdict() if row.answers else None,

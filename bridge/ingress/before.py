@@ -17,6 +17,7 @@ from bridge.log.base import Record, record_of
 from bridge.providers.base import Provider, Reply
 from schemas.callback import Callback
 from schemas.catalog import Catalog, CommandSpec, Misfit
+from schemas.catalog_rows import Answers
 from schemas.decisions import Decision, Effect, Question
 from schemas.envelope import Envelope
 from schemas.topics import UNRECOGNIZED
@@ -59,7 +60,7 @@ class BeforePath:
         except Exception as error:  # noqa: BLE001 a bug of ours must not cost the caller its answer
             self._log.exception("question.failed", provider=provider.name, command=spec.name)
             return self._fall_back_on(provider, spec, callback, f"asking failed: {type(error).__name__}")
-        decision = self._decide(question)
+        decision = self._decide(question, spec.answers)
         reply, decision = self._reply(provider, spec, decision, callback.json)
         event = self._record(lambda: spec.decided(question, decision, callback.moment), spec.topic, callback)
         self._say(provider, spec, decision, event)
@@ -82,7 +83,7 @@ class BeforePath:
     def _fallen_back(self, why: str) -> Decision:
         return Decision(wanted=self._fallback, sent=self._fallback, fallback=why)
 
-    def _decide(self, question: Question) -> Decision:
+    def _decide(self, question: Question, answers: Answers) -> Decision:
         started = perf_counter()
         try:
             decision = self._decider.decide(question)
@@ -91,9 +92,7 @@ class BeforePath:
             return self._fallen_back(f"deciding failed: {type(error).__name__}")
         finally:
             telemetry.DECISION_SECONDS.observe(perf_counter() - started)
-        if decision.sent.kind == "refuse_members" and not question.partial:
-            return decision._replace(sent=Effect("deny"))
-        return decision
+        return decision._replace(sent=answers.express(decision.sent))
 
     def _reply(
         self, provider: Provider, spec: CommandSpec, decision: Decision, body: Any

@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 
 from bridge.errors import Unauthenticated, UnknownPath
-from bridge.providers.base import AuthenticRequest, RawRequest, Reply, code_of, named_in
+from bridge.providers.base import AuthenticRequest, RawRequest, Reply, named_in
+from bridge.providers.tencent_words import answer, reply_of
 from schemas.callback import Callback
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision
@@ -93,14 +94,11 @@ class TencentProvider:
         """Return FAIL; anything but 200 counts as failed, and a failed question goes ahead by default."""
         return _failure(status, why)
 
-    def reply(self, answers: Answers, decision: Decision, body: Any) -> Reply:  # noqa: ARG002
+    def reply(self, answers: Answers, decision: Decision, body: Any) -> Reply:
         """Return the decision: it is the code that decides, ActionStatus stays OK."""
-        kind, refused = decision.sent
-        if kind == "allow":
+        if decision.sent.kind == "allow" and answers.per_target is None and not answers.constant:
             return _OK
-        if kind == "refuse_members" and answers.refuse_some is not None:
-            return _answer(0, "", {answers.refuse_some: list(refused)})
-        return _answer(code_of(answers, decision), decision.reason_text, {})
+        return reply_of(answers, decision, body)
 
     def _check_app(self, app: str) -> None:
         if not (app.isascii() and app.isalnum() and len(app) <= _APP_LENGTH):
@@ -125,13 +123,9 @@ class TencentProvider:
             )
 
 
-def _answer(code: int, info: str, more: Mapping[str, Any]) -> Reply:
-    return Reply(200, orjson.dumps({"ActionStatus": "OK", "ErrorCode": code, "ErrorInfo": info, **more}))
-
-
 @lru_cache(maxsize=256)
 def _failure(status: int, why: str) -> Reply:
     return Reply(status, orjson.dumps({"ActionStatus": "FAIL", "ErrorCode": 1, "ErrorInfo": why}))
 
 
-_OK: Final = _answer(0, "", {})
+_OK: Final = answer(0, "", {})

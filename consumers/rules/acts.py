@@ -114,7 +114,7 @@ def _act(name: str, refusal: str, facts: Sequence[Fact], rows: Sequence[Row]) ->
             for provider, some in asking.items()
         },
         partial={
-            provider: bool(some) and all(row.answers and row.answers.refuse_some for row in some)
+            provider: bool(some) and all(row.answers and row.answers.partial() for row in some)
             for provider, some in asking.items()
         },
     )

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from schemas.callback import UNPARSED
+from schemas.normalize.lossless import read_json
 from schemas.normalize.misfit import Misfit
 
 Convert = Callable[[Any], Any]
@@ -15,6 +17,10 @@ ID_LENGTH: Final = 512
 """Longest id taken, in characters. The vendors' limits lie below 100, those of a database index near 2700."""
 
 _DIGITS: Final = 19
+_LEAST: Final = -(2**63)
+_LATEST_SECOND: Final = 2**48 // 1000
+_EMBEDDED_DEPTH: Final = 8
+_FLAGS: Final = {"1": True, "0": False, "true": True, "false": False}
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -49,7 +55,10 @@ def read_integer(value: Any) -> int | None:
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
         raise Misfit("must be an integer, got other text")
-    return int(value)
+    number = int(value)
+    if number < _LEAST:
+        raise Misfit("must be an integer of 64 bits")
+    return number
 
 
 def read_ids(value: Any) -> list[str]:
@@ -73,19 +82,87 @@ def read_member(value: Any) -> list[dict[str, str]] | None:
     return None if user_id is None else [{"user_id": user_id}]
 
 
+def read_ids_or_id(value: Any) -> list[str]:
+    """Return a list of ids, a single id as a list of one."""
+    return read_ids(value if isinstance(value, list) else [value])
+
+
+def read_present_ids(value: Any) -> list[str]:
+    """Return those of a list that are there: null and empty ones stand for something else."""
+    if not isinstance(value, list):
+        raise Misfit(f"must be a list of ids, got {type(value).__name__}")
+    return [item for each in value if each is not None and (item := read_id(each)) is not None]
+
+
+def read_flag(value: Any) -> bool | None:
+    """Return true or false that came as such, as 1 or 0, or in quotes; any other number or text is absent."""
+    if not isinstance(value, bool | int | str):
+        raise Misfit(f"must be a flag, got {type(value).__name__}")
+    return _FLAGS.get(str(value).lower())
+
+
+def read_any_flag(value: Any) -> bool:
+    """Return whether any of a list of flags is set; those that are null are not."""
+    if not isinstance(value, list):
+        raise Misfit(f"must be a list of flags, got {type(value).__name__}")
+    return True in [read_flag(item) for item in value if item is not None]
+
+
+def read_integers(value: Any) -> list[int]:
+    """Return a list of integers, whether they came as numbers or in quotes."""
+    if not isinstance(value, list):
+        raise Misfit(f"must be a list of integers, got {type(value).__name__}")
+    numbers = [read_integer(item) for item in value]
+    if None in numbers:
+        raise Misfit("holds an empty integer")
+    return numbers  # type: ignore[return-value]
+
+
+def read_seconds(value: Any) -> int | None:
+    """Return seconds since the epoch as milliseconds; what no clock shows is absent."""
+    seconds = read_integer(value)
+    return seconds * 1000 if seconds is not None and 0 < seconds < _LATEST_SECOND else None
+
+
+def read_any(value: Any) -> Any:
+    """Return the vendor's JSON as it is."""
+    return value
+
+
+def read_embedded(value: Any) -> Any:
+    """Return the JSON that a text holds, the text itself where it holds none, other values as they are."""
+    if not isinstance(value, str):
+        return value
+    read = read_json(value.encode(), depth=_EMBEDDED_DEPTH)
+    return value if read is UNPARSED else read
+
+
 PLAIN: Final[Mapping[str, Convert]] = {
     "id": read_id,
     "text": read_text,
     "integer": read_integer,
+    "integers": read_integers,
+    "seconds": read_seconds,
+    "flag": read_flag,
+    "any_flag": read_any_flag,
     "ids": read_ids,
+    "ids_or_id": read_ids_or_id,
+    "present_ids": read_present_ids,
     "members": read_members,
     "member": read_member,
+    "any": read_any,
+    "embedded": read_embedded,
 }
 """Conversions that need no more than their name."""
 
 CHOICE: Final = "choice"
 OBJECTS: Final = "objects"
-NAMES: Final = (*PLAIN, CHOICE, OBJECTS)
+OBJECT: Final = "object"
+ONE: Final = "one"
+NESTED: Final = (OBJECTS, OBJECT, ONE)
+"""Conversions through fields of their own: a list of objects, one object, one object as a list of one."""
+
+NAMES: Final = (*PLAIN, CHOICE, *NESTED)
 
 
 def is_silent(value: Any) -> bool:
@@ -93,13 +170,14 @@ def is_silent(value: Any) -> bool:
     return not value and (value is None or value in ("", []))
 
 
-def choice_of(values: Mapping[str, str]) -> Convert:
-    """Return a conversion by a table; what the table does not know (the lists are open) is absent."""
+def choice_of(values: Mapping[str, str], *, is_open: bool = False) -> Convert:
+    """Return a conversion by a table; what it does not know is absent, where it is open the vendor's own."""
 
     def read(value: Any) -> str | None:
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise Misfit(f"must be text or an integer, got {type(value).__name__}")
-        return values.get(str(value))
+        said = str(value)
+        return values.get(said, (said or None) if is_open else None)
 
     return read
 
@@ -111,6 +189,28 @@ def objects_of(fields: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Convert
         if not isinstance(value, list):
             raise Misfit(f"must be a list, got {type(value).__name__}")
         return [fields(_object(item)) for item in value]
+
+    return read
+
+
+def object_of(fields: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Convert:
+    """Return a conversion of one object through its own fields; nothing said in it is absent."""
+
+    def read(value: Any) -> dict[str, Any] | None:
+        if not isinstance(value, dict):
+            raise Misfit(f"must be an object, got {type(value).__name__}")
+        return fields(value) or None
+
+    return read
+
+
+def one_of(fields: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Convert:
+    """Return a conversion of one object to a list of one."""
+    read_object = object_of(fields)
+
+    def read(value: Any) -> list[dict[str, Any]] | None:
+        said = read_object(value)
+        return None if said is None else [said]
 
     return read
 

@@ -1,18 +1,34 @@
 """The fields of a row: one function from a body to normalized fields, absent where the vendor was silent."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from schemas.normalize.conversions import CHOICE, OBJECTS, PLAIN, Convert, choice_of, is_silent, objects_of
+from schemas.normalize.conversions import (
+    CHOICE,
+    ID_LENGTH,
+    OBJECT,
+    OBJECTS,
+    ONE,
+    PLAIN,
+    Convert,
+    choice_of,
+    is_silent,
+    object_of,
+    objects_of,
+    one_of,
+)
 from schemas.normalize.misfit import Misfit
 from schemas.normalize.paths import first_of
+from schemas.normalize.templates import compile_template
 
 
 class Field(NamedTuple):
-    """One normalized field: where it stands in the body and how it is converted.
+    """One normalized field: where it comes from and how it is converted.
 
-    ``paths`` are tried in order. A ``required`` field that is absent or empty makes the body a Misfit;
-    any other that is absent stays absent, or takes ``default``.
+    ``paths`` into the body are tried in order. In their place stand ``constant``, a value that is always
+    the same, ``templates`` over the fields before it (the first whose fields are all there), or ``query``,
+    a query parameter. A ``required`` field that is absent or empty makes the body a Misfit; any other that
+    is absent stays absent, or takes ``default``. A choice that ``is_open`` keeps what it does not know.
     """
 
     name: str
@@ -22,20 +38,36 @@ class Field(NamedTuple):
     default: Any = None
     values: Mapping[str, str] = {}
     items: tuple["Field", ...] = ()
+    is_open: bool = False
+    constant: Any = None
+    templates: tuple[str, ...] = ()
+    query: str = ""
 
 
-Fields = Callable[[Mapping[str, Any]], dict[str, Any]]
+Data = dict[str, Any]
+Fields = Callable[[Mapping[str, Any]], Data]
 _Reader = Callable[[Mapping[str, Any]], Any]
+
+TEMPLATE: Final = "template"
+CONSTANT: Final = "constant"
+QUERY: Final = "query"
+"""Conversions of fields that stand nowhere in the body."""
 
 
 def compile_fields(fields: tuple[Field, ...]) -> Fields:
     """Return a function from a body to its normalized fields. It raises Misfit, naming the field."""
-    readers = tuple((field.name, _reader_of(field)) for field in fields)
+    plain = [field for field in fields if field.conversion not in (TEMPLATE, QUERY)]
+    readers = tuple((field.name, _reader_of(field)) for field in plain)
+    made = tuple((field.name, _maker_of(field)) for field in fields if field.conversion == TEMPLATE)
 
-    def read(body: Mapping[str, Any]) -> dict[str, Any]:
+    def read(body: Mapping[str, Any]) -> Data:
         data = {}
         for name, reader in readers:
             value = reader(body)
+            if value is not None:
+                data[name] = value
+        for name, make in made:
+            value = make(data)
             if value is not None:
                 data[name] = value
         return data
@@ -43,7 +75,45 @@ def compile_fields(fields: tuple[Field, ...]) -> Fields:
     return read
 
 
+def compile_query(fields: tuple[Field, ...]) -> Callable[[Mapping[str, str], Data], None]:
+    """Return a procedure that adds to the data what the query says."""
+    wanted = tuple((field.name, field.query) for field in fields if field.conversion == QUERY)
+
+    def read(query: Mapping[str, str], data: Data) -> None:
+        for name, parameter in wanted:
+            value = query.get(parameter)
+            if value:
+                data[name] = value
+
+    return read
+
+
 def _reader_of(field: Field) -> _Reader:
+    """Return the field's reader; for plain text and ids one that takes the usual case in one step."""
+    if field.conversion == CONSTANT:
+        constant = field.constant
+        return lambda _: constant
+    read, key = _any_reader_of(field), field.paths[0]
+    if "[" in key or "." in key:
+        return read
+
+    def read_text(body: Mapping[str, Any]) -> Any:
+        value = body.get(key)
+        return value if type(value) is str and value else read(body)
+
+    def read_id(body: Mapping[str, Any]) -> Any:
+        value = body.get(key)
+        usual = type(value) is str and 0 < len(value) <= ID_LENGTH and value.isprintable()
+        return value if usual else read(body)
+
+    def read_integer(body: Mapping[str, Any]) -> Any:
+        value = body.get(key)
+        return value if type(value) is int else read(body)
+
+    return {"text": read_text, "id": read_id, "integer": read_integer}.get(field.conversion, read)
+
+
+def _any_reader_of(field: Field) -> _Reader:
     get, convert = first_of(field.paths), _conversion_of(field)
     label = " or ".join(field.paths)
     default, required = field.default, field.required
@@ -62,9 +132,30 @@ def _reader_of(field: Field) -> _Reader:
     return read
 
 
+def _maker_of(field: Field) -> Callable[[Data], str | None]:
+    choices = tuple(compile_template(template) for template in field.templates)
+    required, label = field.required, " or ".join(field.templates)
+
+    def make(data: Data) -> str | None:
+        for render in choices:
+            try:
+                return render(data)
+            except LookupError:
+                continue
+        if required:
+            raise Misfit(f"{label} cannot be made: a part is missing")
+        return None
+
+    return make
+
+
 def _conversion_of(field: Field) -> Convert:
     if field.conversion == CHOICE:
-        return choice_of(field.values)
+        return choice_of(field.values, is_open=field.is_open)
     if field.conversion == OBJECTS:
         return objects_of(compile_fields(field.items))
+    if field.conversion == OBJECT:
+        return object_of(compile_fields(field.items))
+    if field.conversion == ONE:
+        return one_of(compile_fields(field.items))
     return PLAIN[field.conversion]

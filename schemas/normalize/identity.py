@@ -20,19 +20,36 @@ BODY: Final = "body"
 SPECIAL: Final = (TIME, OPERATION, BODY)
 """What an identity may name besides normalized fields: the vendor's time, operation id, the whole body."""
 
-Identify = Callable[[Callback, Mapping[str, Any], int | None], str]
+Identity = tuple[str, ...]
+Identify = Callable[[Callback, Mapping[str, Any], int | None, int | None], str]
 
 
-def compile_identity(command: str, parts: tuple[str, ...]) -> Identify:
-    """Return a function from a callback, its fields and the vendor's time to the event id.
+def compile_identity(command: str, identities: tuple[Identity, ...]) -> Identify:
+    """Return a function from a callback, its fields, the vendor's time and part of a batch to the event id.
 
-    ``command`` is the canonical name. When any part is missing, null or empty there is no natural identity,
-    and the id is that of ``body_id``.
+    ``command`` is the canonical name. The first identity counts of which no part is missing, null or empty;
+    where there is none, the id is that of ``body_id``.
     """
+    attempts = tuple(_compile_one(command, parts, place) for place, parts in enumerate(identities))
+
+    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None, part: int | None) -> str:
+        for attempt in attempts:
+            found = attempt(callback, data, event_ms)
+            if found is not None:
+                return found
+        return body_id(callback, command, event_ms, part)
+
+    return identify
+
+
+def _compile_one(
+    command: str, parts: Identity, place: int
+) -> Callable[[Callback, Mapping[str, Any], int | None], str | None]:
     whole, timed, operated = BODY in parts, TIME in parts, OPERATION in parts
     names = tuple(part for part in parts if part not in SPECIAL)
+    kind = f"identity{place}" if place else "identity"
 
-    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str:
+    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str | None:
         identity = [data.get(name) for name in names]
         if timed:
             identity.append(event_ms)
@@ -40,21 +57,22 @@ def compile_identity(command: str, parts: tuple[str, ...]) -> Identify:
             identity.append(callback.operation_id)
         for value in identity:
             if is_silent(value):
-                return body_id(callback, command, event_ms)
-        return _hash(callback, command, "identity", identity, callback.body if whole else b"")
+                return None
+        return _hash(callback, command, kind, identity, callback.body if whole else b"")
 
     return identify
 
 
-def body_id(callback: Callback, command: str, event_ms: int | None) -> str:
+def body_id(callback: Callback, command: str, event_ms: int | None, part: int | None = None) -> str:
     """Return the id of a callback without natural identity: from operation id and body.
 
     Without an operation id and without a time in the body nothing tells a repeat from a second callback:
-    then the moment of acceptance is taken in, so both are kept.
+    then the moment of acceptance is taken in, so both are kept. ``part`` tells the events of a batch apart.
     """
     nothing_else = event_ms is None and not callback.operation_id
     moment = callback.moment if nothing_else else None
-    return _hash(callback, command, "body", [callback.operation_id, moment], callback.body)
+    named = [callback.operation_id, moment] if part is None else [callback.operation_id, moment, part]
+    return _hash(callback, command, "body", named, callback.body)
 
 
 def new_id(provider: str) -> str:

@@ -11,23 +11,30 @@ from schemas.callback import UNPARSED
 
 _LEAST: Final = -(2**63)
 _BEYOND: Final = 2**64
+_BODY_DEPTH: Final = 3
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, *, depth: int = 3) -> Any:
     """Return the JSON value of ``body``, or UNPARSED where writing it again would lose something.
 
     Lost would be: a key given twice, an integer beyond 64 bits, digits of a fraction, bytes that are not
-    UTF-8, half a surrogate pair, nesting too deep to be written inside an envelope.
+    UTF-8, half a surrogate pair, nesting too deep to be written ``depth`` levels inside an envelope.
     """
     try:
         value = orjson.loads(body)
-        # Three deep, as it will stand in an envelope: orjson writes 254 levels, and reads more.
-        written = orjson.dumps([[[value]]])
+        # As deep as it will stand in an envelope: orjson writes 254 levels, and reads more.
+        written = orjson.dumps([[[value]]] if depth == _BODY_DEPTH else _wrapped(value, depth))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return UNPARSED
-    if written[3:-3] == body.strip():
+    if written[depth:-depth] == body.strip():
         return value
     return value if _is_lossless(body) else UNPARSED
+
+
+def _wrapped(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def _is_lossless(body: bytes) -> bool:

@@ -1,6 +1,6 @@
 """When it happened: the vendor's time where there is a believable one, else when it was received."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.envelope import format_time
@@ -37,6 +37,23 @@ def compile_time(path: str, unit: str) -> TimeReader:
         except Misfit:
             return None
         return value * factor if value is not None and 0 < value * factor < _MILLISECONDS else None
+
+    return read
+
+
+def first_time(readers: Sequence[TimeReader]) -> TimeReader:
+    """Return a function to the first of several times that can be read."""
+    if not readers:
+        return no_time
+    if len(readers) == 1:
+        return readers[0]
+
+    def read(body: Mapping[str, Any]) -> int | None:
+        for reader in readers:
+            value = reader(body)
+            if value is not None:
+                return value
+        return None
 
     return read
 

@@ -1,5 +1,9 @@
-"""Paths into a body, written as in the vendors' field tables: ``GroupId``, ``Info.Action``, ``List[].Id``."""
+"""Paths into a body, written as in the vendors' field tables: ``GroupId``, ``Info.Action``, ``List[].Id``.
 
+``.`` is the whole body, and ``List[Tag=Nick].Value`` stands in the first element whose ``Tag`` is ``Nick``.
+"""
+
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -7,7 +11,8 @@ from schemas.normalize.misfit import Misfit
 
 Getter = Callable[[Mapping[str, Any]], Any]
 
-EACH: Final = "[]"
+WHOLE: Final = "."
+_LIST: Final = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]\.?(.*)")
 
 
 def compile_path(path: str) -> Getter:
@@ -16,10 +21,13 @@ def compile_path(path: str) -> Getter:
     With ``[]`` in the path it is the list of what stands at the rest of it in every element. The function
     raises Misfit where something on the way is not the object or list the path says.
     """
-    head, each, rest = path.partition(EACH)
-    if not each:
+    if path == WHOLE:
+        return lambda body: body
+    listed = _LIST.fullmatch(path)
+    if listed is None:
         return _compile_keys(path)
-    return _compile_list(head, rest.removeprefix("."))
+    head, chosen, rest = listed.groups()
+    return _compile_chosen(head, chosen, rest) if chosen else _compile_list(head, rest)
 
 
 def first_of(paths: tuple[str, ...]) -> Getter:
@@ -35,6 +43,24 @@ def first_of(paths: tuple[str, ...]) -> Getter:
             if value is not None and value != "":
                 return value
         return value
+
+    return read
+
+
+def elements_at(head: str) -> Getter:
+    """Return a function from a body to the list of objects at ``head``, None where it is absent."""
+    outer = _compile_keys(head)
+
+    def read(body: Mapping[str, Any]) -> Any:
+        elements = outer(body)
+        if elements is None:
+            return None
+        if not isinstance(elements, list):
+            raise Misfit(f"{head} must be a list, got {type(elements).__name__}")
+        for element in elements:
+            if not isinstance(element, dict):
+                raise Misfit(f"{head} must hold objects, got {type(element).__name__}")
+        return elements
 
     return read
 
@@ -57,18 +83,23 @@ def _compile_keys(path: str) -> Getter:
 
 
 def _compile_list(head: str, rest: str) -> Getter:
-    outer = _compile_keys(head)
-    inner = compile_path(rest)
+    outer, inner = elements_at(head), compile_path(rest)
 
     def read(body: Mapping[str, Any]) -> Any:
         elements = outer(body)
-        if elements is None:
-            return None
-        if not isinstance(elements, list):
-            raise Misfit(f"{head} must be a list, got {type(elements).__name__}")
-        for element in elements:
-            if not isinstance(element, dict):
-                raise Misfit(f"{head} must hold objects, got {type(element).__name__}")
-        return [inner(element) for element in elements]
+        return None if elements is None else [inner(element) for element in elements]
+
+    return read
+
+
+def _compile_chosen(head: str, chosen: str, rest: str) -> Getter:
+    outer, inner = elements_at(head), compile_path(rest)
+    key, _, wanted = chosen.partition("=")
+
+    def read(body: Mapping[str, Any]) -> Any:
+        for element in outer(body) or ():
+            if element.get(key) == wanted:
+                return inner(element)
+        return None
 
     return read

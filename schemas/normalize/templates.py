@@ -1,4 +1,8 @@
-"""Templates of subject and partition key: ``group/{group_id}/member/{user_id}``, compiled once."""
+"""Templates: ``group/{group_id}/member/{user_id}``, ``si_{sender_id+receiver_id}``, compiled once.
+
+``{a}`` is a field, ``{a+b}`` two fields sorted and joined by ``_``, ``{a[0]}`` the first of a list and
+``{a[0].b}`` a field of its first object.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,24 +10,41 @@ from typing import Any, Final
 
 Render = Callable[[Mapping[str, Any]], str]
 
-_FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+_HOLE: Final = re.compile(r"\{([^{}]+)\}")
+_FIRST: Final = "[0]"
 
 
 def fields_in(template: str) -> list[str]:
     """Return the names of the fields a template takes."""
-    return _FIELD.findall(template)
+    holes = (hole for holes in _HOLE.findall(template) for hole in holes.split("+"))
+    return [hole.partition(_FIRST)[0] for hole in holes]
 
 
 def compile_template(template: str) -> Render:
     """Return a function from normalized fields to the text; every field it takes must be present."""
-    pieces = _FIELD.split(template)
-    prefix, name, *rest = pieces if len(pieces) > 1 else (template, "", "")
-    if not name:
+    pieces = _HOLE.split(template)
+    prefix, hole, *rest = pieces if len(pieces) > 1 else (template, "", "")
+    if not hole:
         return lambda _: template
+    first = _compile_hole(hole)
     if rest == [""]:
-        return lambda data: prefix + data[name]
+        return lambda data: prefix + first(data)
+    parts = [_compile_hole(piece) if place % 2 else _constant(piece) for place, piece in enumerate(pieces)]
+    return lambda data: "".join([part(data) for part in parts])
 
-    def render(data: Mapping[str, Any]) -> str:
-        return "".join(data[piece] if place % 2 else piece for place, piece in enumerate(pieces))
 
-    return render
+def _compile_hole(hole: str) -> Render:
+    one, both, other = hole.partition("+")
+    if both:
+        return lambda data: "_".join(sorted((data[one], data[other])))
+    name, first, rest = hole.partition(_FIRST)
+    if not first:
+        return lambda data: str(data[name])
+    key = rest.removeprefix(".")
+    if not key:
+        return lambda data: str(data[name][0])
+    return lambda data: str(data[name][0][key])
+
+
+def _constant(text: str) -> Render:
+    return lambda _: text

@@ -76,7 +76,7 @@ def test_every_decision_is_answered_legally_and_as_meant(spec: CommandSpec, deci
     provider = next(one for one in OPEN if one.name == spec.provider)
     reply = provider.reply(spec.answers, decision, UNPARSED)
     read = READS[spec.provider](reply.body)
-    kind, refused = decision.sent
+    kind, refused = decision.sent.kind, decision.sent.refused
     some = "some" if refused else "allow"
     meant = {"allow": "allow", "deny": "deny", "refuse_members": some}[kind]
     if spec.answers.refuse_some is None and kind == "refuse_members":
