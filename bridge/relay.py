@@ -184,6 +184,8 @@ class Relay:
                 return self._source.lock()
             except (LogLocked, LogUnavailable) as error:
                 self._turn("waiting", str(error))
+            with suppress(LogUnavailable):  # how far the one that works has got
+                self._next = await self._find_start()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOCK_SECONDS)
         return None

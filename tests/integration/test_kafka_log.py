@@ -525,15 +525,13 @@ class TestOutage:
                     for _ in range(3):
                         with pytest.raises(LogUnavailable):
                             await log.append([record(2)])
-                    assert await quietly(subscription) is None
+                        assert await quietly(subscription) is None
                     await asyncio.to_thread(own_kafka.start)
                     await patiently(lambda: log.append([record(3)]))
                     seen = await until(subscription, lambda batches: 3 in flat(batches))
             assert set(flat(seen)) <= {1, 2, 3}
-            assert said
             changes = [entry["event"] for entry in said if entry["event"].startswith("kafka.")]
-            assert changes == ["kafka.lost", "kafka.found"] * (len(changes) // 2)
-            assert 2 <= len(changes) <= 4
+            assert changes == ["kafka.lost", "kafka.found"]
 
     async def test_closing_does_not_wait_for_a_broker_that_is_gone(self, own_kafka: KafkaServer) -> None:
         async with opened(own_kafka, request_seconds=2.0) as log:

@@ -313,7 +313,7 @@ async def test_a_second_relay_waits_and_takes_over_at_the_mark() -> None:
         await until(lambda: journal.marked == 4)
         task = asyncio.create_task(second.run())
         await until(lambda: second.status().reason == "held by process 1")
-        assert second.status().state == "waiting"
+        assert (second.status().state, second.status().lag_records) == ("waiting", 0)
     journal.add(record(4))
     await until(lambda: journal.marked == 5)
     second.stop()

@@ -1,6 +1,7 @@
 """How to reach the cluster, and one log line each time it is lost or found again."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from bridge.errors import LogError
 from bridge.telemetry import logger
 
 _log = logger("kafka")
+SILENT_SECONDS: Final = 10.0
 _DRIVER_LOG: Final = logging.getLogger("aiokafka")
 
 
@@ -36,6 +38,7 @@ class Connection:
         self.name = ",".join(servers)
         self.request_seconds = request_seconds
         self._lost = False
+        self._lost_at = self._found_at = 0.0
         self._options: dict[str, Any] = {
             "bootstrap_servers": servers,
             "client_id": client_id,
@@ -62,12 +65,21 @@ class Connection:
 
     def lost(self, reason: LogError | str) -> None:
         """Say, once, that the cluster does not answer as it should."""
+        self._lost_at = time.time()
         if not self._lost:
             self._lost = True
             _log.warning("kafka.lost", servers=self.name, reason=str(reason))
 
     def found(self) -> None:
         """Say, once, that the cluster answers again."""
+        self._found_at = time.time()
         if self._lost:
             self._lost = False
             _log.info("kafka.found", servers=self.name)
+
+    def fetched(self, answered_at: float, began_at: float) -> None:
+        """Judge by when a broker last answered a fetch (seconds since the epoch): silence is a loss too."""
+        if answered_at > self._lost_at:
+            self.found()
+        elif time.time() - max(answered_at, began_at, self._found_at) > SILENT_SECONDS:
+            self.lost(f"no answer to fetches for {SILENT_SECONDS:.0f} s")

@@ -84,6 +84,7 @@ class KafkaLog:
         self._standing: set[str] = set()
         self._unfit: dict[str, str] = {}
         self._appending = asyncio.Lock()
+        self._closed = False
         self._producer: Producer | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._open: WeakSet[KafkaReader | KafkaSubscription] = WeakSet()
@@ -114,6 +115,8 @@ class KafkaLog:
         """
         if not records:
             return []
+        if self._closed:
+            raise LogUnavailable("the log is closed")
         self._check(records)
         doing = f"Kafka at {self._connection.name} did not take {len(records)} records"
         async with self._appending:
@@ -194,6 +197,7 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Close every connection, those of readers too; reads and appends under way fail."""
+        self._closed = True
         await asyncio.gather(*(reader.close() for reader in tuple(self._open)))
         self._retire()
         if self._closing:

@@ -19,7 +19,6 @@ from bridge.log.kafka.records import stored
 
 _LOOK_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 0.5
-_SILENT_SECONDS: Final = 10.0
 
 _FETCHING: Final = {
     "enable_auto_commit": False,
@@ -53,7 +52,7 @@ class Pull:
         self._prefix = prefix
         self._positions: dict[Place, int] = {}
         self._fetched: deque[Fetched] = deque()
-        self._began = time.monotonic()
+        self._began = time.time()
         self.consumer = AIOKafkaConsumer(**connection.options(), **_FETCHING, **options)
 
     @property
@@ -102,7 +101,7 @@ class Pull:
             if not self._fetched and time.monotonic() >= deadline:
                 self._watch()
                 return None
-        self._connection.found()
+        self._watch()
         return self._next(max_records)
 
     async def stop(self) -> None:
@@ -180,14 +179,11 @@ class Pull:
         return position
 
     def _watch(self) -> None:
-        """Say when no broker has answered a fetch for long: the driver keeps that to itself."""
+        """Pass on when a broker last answered a fetch: of an outage the driver says nothing."""
         assigned = [place for place in self._positions if place in self.consumer.assignment()]
-        answered = max((self.consumer.last_poll_timestamp(place) or 0 for place in assigned), default=0)
-        waited = min(time.time() - answered / 1000, time.monotonic() - self._began)
-        if assigned and waited > _SILENT_SECONDS:
-            self._connection.lost(f"no answer to fetches for {_SILENT_SECONDS:.0f} s")
-        elif answered:
-            self._connection.found()
+        if assigned:
+            answered = max(self.consumer.last_poll_timestamp(place) or 0 for place in assigned)
+            self._connection.fetched(answered / 1000, self._began)
 
 
 async def _within(
