@@ -410,6 +410,21 @@ async def test_rewinding_fences_a_running_runner_which_goes_on_from_there(
     assert fenced
 
 
+async def test_a_runner_with_nothing_to_do_notices_that_it_was_rewound(
+    log: MemoryLog, store: SqlStore
+) -> None:
+    end = await append(log, *map(joined, range(5)))
+    consuming = runner(log, store, idle_checkpoint_seconds=0.02)
+    async with running(consuming):
+        await consuming.reached(PARTITION, end)
+        await store.rewind(await checkpoint_key(log), 2, "operator")
+        async with asyncio.timeout(10):
+            while await counted(store, "seen") < 5 + 3:  # noqa: ASYNC110 - the store does not signal
+                await asyncio.sleep(0.01)
+    assert await counted(store, "seen") == 5 + 3
+    assert await next_offset(store) == end
+
+
 async def test_a_dropped_consumer_starts_anew(log: MemoryLog, store: SqlStore) -> None:
     end = await append(log, *map(joined, range(5)))
     consuming = runner(log, store)
