@@ -41,11 +41,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     for finding in _disk(settings):
         yield finding
+    readable = settings.data_dir.exists()
     if not settings.embedded:
-        async for finding in _kafka(settings):
+        found, readable = await _kafka(settings)
+        for finding in found:
             yield finding
     yield await _store(settings)
-    if settings.data_dir.exists() or not settings.embedded:
+    if readable:
         async for finding in _log(settings):
             yield finding
     yield await _process(settings)
@@ -130,24 +132,25 @@ def _room(settings: Settings, place: Path) -> Finding:
     return Finding("ok", "data directory", says)
 
 
-async def _kafka(settings: Settings) -> AsyncIterator[Finding]:
+async def _kafka(settings: Settings) -> tuple[list[Finding], bool]:
+    """Return what is to be said of Kafka, and whether every topic can be looked into."""
     servers = ", ".join(settings.kafka.bootstrap_servers)
     try:
         log = open_kafka(settings)
     except ImbridgeError as error:
-        yield Finding("problem", "Kafka", str(error))
-        return
+        return [Finding("problem", "Kafka", str(error))], False
     try:
         report = await log.describe()
-        yield Finding("ok", "Kafka", f"{servers}: {len(report.brokers)} brokers, cluster {report.cluster_id}")
-        for found in report.findings:
-            yield Finding("problem" if found.kind == "unfit" else "warning", found.topic, found.says)
     except ImbridgeError as error:
-        yield Finding(
-            "problem", "Kafka", f"{error}; callbacks are still acknowledged, the relay catches up later"
-        )
+        says = f"{error}; callbacks are still acknowledged, the relay catches up later"
+        return [Finding("problem", "Kafka", says)], False
     finally:
         await log.close()
+    reached = f"{servers}: {len(report.brokers)} brokers, cluster {report.cluster_id}"
+    levels: dict[str, Level] = {"unfit": "problem"}
+    said = [Finding(levels.get(found.kind, "warning"), found.topic, found.says) for found in report.findings]
+    whole = all(found.kind not in ("missing", "unfit") for found in report.findings)
+    return [Finding("ok", "Kafka", reached), *said], whole
 
 
 async def _store(settings: Settings) -> Finding:

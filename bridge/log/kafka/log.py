@@ -134,7 +134,12 @@ class KafkaLog:
         return positions
 
     async def bounds(self, topic: str) -> Mapping[int, Bounds]:
-        """Return what each partition of the topic holds now. Raises LogUnavailable, RecordRefused."""
+        """Return what each partition of the topic holds now, made if it is ours and missing.
+
+        Raises LogUnavailable, RecordRefused (unfit, or none of ours and missing).
+        """
+        if topic in self._topics:
+            await self.ready([topic])
         held = await self._held(topic)
         places = [TopicPartition(held.name, number) for number in sorted(held.partitions)]
         begins = await self._cluster.offsets(dict.fromkeys(places, EARLIEST))
