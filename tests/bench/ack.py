@@ -158,8 +158,11 @@ def _kept(target: Target, runs: Sequence[Run]) -> str:
     )
     durable = int(target.metric("ingress", "journal_records_total"))
     said = f"{target.name}: {acknowledged} acknowledged while measuring, {durable} on disk, warm-up included"
-    if durable < acknowledged:
-        raise RuntimeError(said)
+    if (
+        durable < acknowledged
+        or target.metric("ingress", "callbacks_total", 'outcome="acked"') < acknowledged
+    ):
+        raise RuntimeError(f"{said}: not all are there, or not all were recognized")
     if target.name != SUSTAINED:
         return said
     wait_until_relayed(target)

@@ -55,14 +55,12 @@ class Target:
         if answer.status != 200 or (said["ActionStatus"], said["ErrorCode"]) != ("OK", 0):
             raise RuntimeError(f"{self.name} answered {answer.status} {said}: nothing to measure")
 
-    def metric(self, role: str, name: str) -> float:
-        """Return the sum over all labels of one metric of ``imbridge_``; 0 while it has no value."""
+    def metric(self, role: str, name: str, label: str = "") -> float:
+        """Return the sum of one metric over all labels, or over those holding ``label``; 0 of none."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ops[role]}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
-        wanted = f"imbridge_{name}"
-        return sum(
-            float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == wanted
-        )
+        named = [line for line in lines if line.startswith((f"imbridge_{name} ", f"imbridge_{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in named if label in line)
 
 
 @contextmanager
