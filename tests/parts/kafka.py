@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tests.parts.containers import START_SECONDS, Container, container
 from tests.parts.jars import QUICK, formatted_data, java, kafka_jars
-from tests.parts.process import Command, PartMissing, Server, free_port
+from tests.parts.process import Command, PartMissing, Server, free_port, free_ports
 
 ADDRESS = "IMBRIDGE_TEST_KAFKA"
 IMAGE = os.environ.get("IMBRIDGE_TEST_KAFKA_IMAGE", "apache/kafka:4.1.0")
@@ -155,7 +155,8 @@ class _Jars:
 def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool) -> Iterator[KafkaServer]:
     runtime, jars = java(), kafka_jars()
     place = Path(tempfile.mkdtemp(prefix="imbridge-kafka-"))
-    ports = (free_port(), free_port(), free_port())
+    client, internal, controller = free_ports(3)
+    ports = client, internal, controller
     address = f"127.0.0.1:{ports[0]}"
     properties = {**_properties("127.0.0.1", ports, address, str(place / "data")), **wanted}
     config = place / "server.properties"
