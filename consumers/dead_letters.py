@@ -13,8 +13,13 @@ from schemas.topics import OPS, TOPICS
 async def redrive(log: Log, letter: Record, *, actor: str, moment: int) -> str:
     """Append the original record to the topic it came from and return the job's id.
 
-    Raises UsageError when the letter names no topic of ours, RecordRefused when the log refuses it again.
+    Raises UsageError when the letter holds no record or names no topic of ours, RecordRefused when the log
+    refuses it again.
     """
+    if letter.headers.get(f"{PREFIX}disposition") == "gap":
+        raise UsageError(
+            "this dead letter tells of a gap and holds no record: there is nothing to give again"
+        )
     topic = letter.headers.get(f"{PREFIX}topic", "")
     if topic not in TOPICS:
         raise UsageError(f"the dead letter names the topic {topic!r}, which is none of {', '.join(TOPICS)}")
