@@ -2,8 +2,8 @@
 
 import base64
 import getpass
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any
 
 import orjson
@@ -84,18 +84,19 @@ async def _redrive(letter_id: str, execute: bool) -> None:
 
 
 async def _find(current: Settings, letter_id: str) -> StoredRecord:
-    async for letter in _letters(current):
-        if said(letter)["id"] == letter_id:
-            return letter
+    async with aclosing(_letters(current)) as letters:
+        async for letter in letters:
+            if said(letter)["id"] == letter_id:
+                return letter
     raise UsageError(f"no dead letter {letter_id}; `imbridge dlq list` shows those there are")
 
 
-async def _letters(current: Settings) -> AsyncIterator[StoredRecord]:
+async def _letters(current: Settings) -> AsyncGenerator[StoredRecord]:
     """Yield the dead letters of the log and those the relay set aside on this machine, each id once."""
     seen: set[str] = set()
     for opened in (the_log(current), _set_aside(current)):
-        async with opened as log:
-            async for _, letter in scan(log, await ranges_of(log, Selection(DLQ))):
+        async with opened as log, aclosing(scan(log, await ranges_of(log, Selection(DLQ)))) as found:
+            async for _, letter in found:
                 if said(letter)["id"] not in seen:
                     seen.add(said(letter)["id"])
                     yield letter

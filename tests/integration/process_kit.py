@@ -112,6 +112,10 @@ class Bridge:
         status, body = get(f"{self.ops}/readyz")
         return status, orjson.loads(body)
 
+    def metrics(self) -> str:
+        """Return what /metrics tells."""
+        return get(f"{self.ops}/metrics")[1].decode()
+
     def part(self, name: str) -> dict[str, Any]:
         """Return one part of /readyz, empty when it is not there."""
         parts: dict[str, dict[str, Any]] = self.readyz()[1]["parts"]
