@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from schemas.catalog_rows import Row
-from schemas.normalize.conversions import NESTED
 from schemas.normalize.fields import TEMPLATE, Field
-from schemas.normalize.identity import BODY, SPECIAL, TIME
+from schemas.normalize.identity import SPECIAL, TIME
+from schemas.normalize.shapes import WITH_ITEMS
 from schemas.normalize.templates import fields_in
 
-PEOPLE = ("ids", "ids_or_id", "id", "members", "member")
+PEOPLE = ("ids", "ids_or_id", "id", "members", "member", "objects", "objects_or_one", "roster")
 """Conversions of fields that hold people."""
 
 
@@ -37,7 +37,7 @@ def contradictions(row: Row) -> Iterator[str]:
 
 def _always_there(name: str, fields: Mapping[str, Field]) -> bool:
     field = fields.get(name)
-    fit = (*PEOPLE, *NESTED, TEMPLATE)
+    fit = (*PEOPLE, *WITH_ITEMS, TEMPLATE)
     return field is not None and field.required and field.conversion in fit
 
 
@@ -55,8 +55,6 @@ def _contradictions_of_identity(row: Row, fields: Mapping[str, Field]) -> Iterat
             yield f"identity: {part} is neither a field nor one of {', '.join(SPECIAL)}"
         if part == TIME and not row.time:
             yield "identity: takes the time of a row that has none"
-        if part == BODY and row.batch is not None:
-            yield "identity: takes the body, which all events of a batch share"
 
 
 def _contradictions_before(row: Row, fields: Mapping[str, Field]) -> Iterator[str]:
@@ -70,7 +68,3 @@ def _contradictions_before(row: Row, fields: Mapping[str, Field]) -> Iterator[st
         yield "type: a before-command's ends in .decided.v1"
     if row.choice is not None or row.batch is not None:
         yield "type, batch: a before-command is one question of one type"
-    if row.answers is not None:
-        for name in row.answers.modify:
-            if name not in fields:
-                yield f"answers: modify: {name} is not a field"

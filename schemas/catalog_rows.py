@@ -47,6 +47,8 @@ class Answers(NamedTuple):
     ``deny_code`` is the vendor's code for a plain refusal, ``codes`` the inclusive range of own codes.
     ``refuse_some`` is the answer's field for refused members, None where the vendor knows none;
     ``per_target`` is the path of those in the body each of whom is answered by a verdict of its own.
+    ``keep_some`` is the path of the people in the body whose list, at its first key, an answer may carry
+    back with some of them left out.
     ``drop_code`` makes the act vanish while the user sees success. ``modify`` names the answer's field for
     each normalized field that can be changed. ``constant`` holds fields every answer carries, ``echo``
     names body fields that an answer must carry back, lest the vendor blanks them.
@@ -59,11 +61,12 @@ class Answers(NamedTuple):
     drop_code: int | None = None
     modify: Mapping[str, str] = {}
     per_target: str | None = None
+    keep_some: str | None = None
     constant: Mapping[str, str] = {}
 
     def partial(self) -> bool:
         """Return whether some of the people can be refused and the others not."""
-        return self.refuse_some is not None or self.per_target is not None
+        return not (self.refuse_some is None and self.per_target is None and self.keep_some is None)
 
     def express(self, effect: Effect) -> Effect:
         """Return the effect the vendor can be told: what it has no words for is refused."""

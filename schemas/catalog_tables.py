@@ -19,13 +19,15 @@ from schemas.catalog_rows import (
     TypeChoice,
 )
 from schemas.catalog_section import Section
-from schemas.normalize.conversions import CHOICE, NAMES, NESTED
+from schemas.normalize.conversions import CHOICE
 from schemas.normalize.fields import CONSTANT, QUERY, TEMPLATE, Field
 from schemas.normalize.identity import Identity
 from schemas.normalize.moments import UNITS
+from schemas.normalize.shapes import SHAPES, WITH_ITEMS
 from schemas.topics import TOPICS
 
 _TYPE: Final = re.compile(r"im(\.[a-z_]+){2,}\.v1")
+_KINDS: Final = (*SHAPES, CHOICE, *WITH_ITEMS)
 _NAME: Final = re.compile(r"[a-z][a-z_]*")
 
 
@@ -157,6 +159,7 @@ def _answers(section: Section) -> Answers | None:
         drop_code=None if answers.value("drop_code") is None else answers.integers("drop_code", 1)[0],
         modify=answers.mapping("modify"),
         per_target=answers.text("per_target") or None,
+        keep_some=answers.text("keep_some") or None,
         constant=answers.mapping("constant"),
     )
     answers.finish()
@@ -203,7 +206,7 @@ def _elsewhere(name: str, section: Section) -> Field | None:
 
 
 def _mapped(name: str, section: Section) -> Field:
-    conversion = section.choice("as", NAMES)
+    conversion = section.choice("as", _KINDS)
     return Field(
         name=name,
         paths=section.texts("from", required=True),
@@ -211,6 +214,6 @@ def _mapped(name: str, section: Section) -> Field:
         required=section.flag("required"),
         default=section.value("default"),
         values=section.mapping("values", required=conversion == CHOICE),
-        items=_fields(section, "items") if conversion in NESTED else (),
+        items=_fields(section, "items") if conversion in WITH_ITEMS else (),
         is_open=section.flag("open"),
     )

@@ -9,9 +9,7 @@ from schemas.normalize.conversions import (
     OBJECT,
     OBJECTS,
     ONE,
-    PLAIN,
     Convert,
-    choice_of,
     is_silent,
     object_of,
     objects_of,
@@ -19,6 +17,16 @@ from schemas.normalize.conversions import (
 )
 from schemas.normalize.misfit import Misfit
 from schemas.normalize.paths import first_of
+from schemas.normalize.shapes import (
+    OBJECTS_OR_ONE,
+    ROSTER,
+    SHAPES,
+    SPREAD,
+    choice_with_spans,
+    objects_or_one_of,
+    roster_of,
+    spread_of,
+)
 from schemas.normalize.templates import compile_template
 
 
@@ -151,11 +159,16 @@ def _maker_of(field: Field) -> Callable[[Data], str | None]:
 
 def _conversion_of(field: Field) -> Convert:
     if field.conversion == CHOICE:
-        return choice_of(field.values, is_open=field.is_open)
-    if field.conversion == OBJECTS:
-        return objects_of(compile_fields(field.items))
-    if field.conversion == OBJECT:
-        return object_of(compile_fields(field.items))
-    if field.conversion == ONE:
-        return one_of(compile_fields(field.items))
-    return PLAIN[field.conversion]
+        return choice_with_spans(field.values, is_open=field.is_open)
+    through_items = _THROUGH_ITEMS.get(field.conversion)
+    return SHAPES[field.conversion] if through_items is None else through_items(compile_fields(field.items))
+
+
+_THROUGH_ITEMS: Final[Mapping[str, Callable[[Fields], Convert]]] = {
+    OBJECTS: objects_of,
+    OBJECT: object_of,
+    ONE: one_of,
+    ROSTER: roster_of,
+    SPREAD: spread_of,
+    OBJECTS_OR_ONE: objects_or_one_of,
+}
