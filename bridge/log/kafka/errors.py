@@ -48,9 +48,9 @@ _ADVICE: Final = (
         (driver.NotEnoughReplicasError, driver.NotEnoughReplicasAfterAppendError),
         "too few replicas are in sync",
     ),
-    (
+    (  # the driver says the same of a broker that is away and of one that refuses the login
         (OSError, driver.KafkaConnectionError, driver.NodeNotReadyError),
-        "is the broker running and reachable?",
+        "is the broker running and reachable, and do security protocol, user name and password fit?",
     ),
 )
 
