@@ -8,7 +8,7 @@ from schemas.callback import Callback
 from schemas.catalog_rows import Row, TimeSource
 from schemas.decisions import Decision, Effect, Outcome, Question
 from schemas.envelope import Envelope, format_time
-from schemas.normalize.batches import compile_batch
+from schemas.normalize.batches import compile_batch, told_apart
 from schemas.normalize.conversions import choice_of
 from schemas.normalize.fields import compile_fields, compile_query
 from schemas.normalize.identity import body_id, compile_identity, new_id
@@ -41,7 +41,7 @@ def compile_normalize(row: Row) -> Normalize:
         data = read_fields(body)
         read_query(callback.query, data)
         event_ms = read_time(body)
-        event_id = identify(callback, data, event_ms, None if part is None else part.number)
+        event_id = identify(callback, data, event_ms)
         about, partitionkey = subject(data), key(data)
         data["origin"] = origin_of(callback, part)
         return _envelope(callback, event_id, event_type, about, partitionkey, data, event_ms)
@@ -51,7 +51,7 @@ def compile_normalize(row: Row) -> Normalize:
     parts_of = compile_batch(row.batch.path, row.batch.at_most)
 
     def each(callback: Callback) -> list[Envelope]:
-        return [one(callback, element, part) for element, part in parts_of(_object_of(callback))]
+        return told_apart([one(*part) for part in parts_of(callback, _object_of(callback))])
 
     return each
 

@@ -63,7 +63,10 @@ def _per_target(answers: Answers, path: str, decision: Decision, effect: Effect,
             "ResultInfo": info if refused else "",
         }
 
-    return answer(0, "", {"ResultItem": [verdict(target) for target in _targets(path, body)]})
+    verdicts = [verdict(target) for target in _targets(path, body)]
+    # Nobody named whom a verdict could refuse: all that can be said is that we failed.
+    failed = effect.kind == "deny" and not verdicts
+    return answer(code if failed else 0, info if failed else "", {"ResultItem": verdicts})
 
 
 def _targets(path: str, body: Any) -> list[str]:

@@ -118,6 +118,13 @@ def read_integers(value: Any) -> list[int]:
     return numbers  # type: ignore[return-value]
 
 
+def read_texts(value: Any) -> list[str]:
+    """Return a list of texts."""
+    if not isinstance(value, list):
+        raise Misfit(f"must be a list of texts, got {type(value).__name__}")
+    return [read_text(item) for item in value]
+
+
 def read_seconds(value: Any) -> int | None:
     """Return seconds since the epoch as milliseconds; what no clock shows is absent."""
     seconds = read_integer(value)
@@ -143,6 +150,7 @@ PLAIN: Final[Mapping[str, Convert]] = {
     "integer": read_integer,
     "integers": read_integers,
     "seconds": read_seconds,
+    "texts": read_texts,
     "flag": read_flag,
     "any_flag": read_any_flag,
     "ids": read_ids,

@@ -21,23 +21,23 @@ SPECIAL: Final = (TIME, OPERATION, BODY)
 """What an identity may name besides normalized fields: the vendor's time, operation id, the whole body."""
 
 Identity = tuple[str, ...]
-Identify = Callable[[Callback, Mapping[str, Any], int | None, int | None], str]
+Identify = Callable[[Callback, Mapping[str, Any], int | None], str]
 
 
 def compile_identity(command: str, identities: tuple[Identity, ...]) -> Identify:
-    """Return a function from a callback, its fields, the vendor's time and part of a batch to the event id.
+    """Return a function from a callback, its fields and the vendor's time to the event id.
 
     ``command`` is the canonical name. The first identity counts of which no part is missing, null or empty;
     where there is none, the id is that of ``body_id``.
     """
     attempts = tuple(_compile_one(command, parts, place) for place, parts in enumerate(identities))
 
-    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None, part: int | None) -> str:
+    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str:
         for attempt in attempts:
             found = attempt(callback, data, event_ms)
             if found is not None:
                 return found
-        return body_id(callback, command, event_ms, part)
+        return body_id(callback, command, event_ms)
 
     return identify
 
@@ -63,16 +63,21 @@ def _compile_one(
     return identify
 
 
-def body_id(callback: Callback, command: str, event_ms: int | None, part: int | None = None) -> str:
+def body_id(callback: Callback, command: str, event_ms: int | None) -> str:
     """Return the id of a callback without natural identity: from operation id and body.
 
     Without an operation id and without a time in the body nothing tells a repeat from a second callback:
-    then the moment of acceptance is taken in, so both are kept. ``part`` tells the events of a batch apart.
+    then the moment of acceptance is taken in, so both are kept.
     """
     nothing_else = event_ms is None and not callback.operation_id
     moment = callback.moment if nothing_else else None
-    named = [callback.operation_id, moment] if part is None else [callback.operation_id, moment, part]
-    return _hash(callback, command, "body", named, callback.body)
+    return _hash(callback, command, "body", [callback.operation_id, moment], callback.body)
+
+
+def nth_id(event_id: str, occurrence: int) -> str:
+    """Return the id of an event that nothing tells from ``occurrence`` others before it in one batch."""
+    provider = event_id.partition("-")[0]
+    return _text(provider, blake2b(f"{event_id} {occurrence}".encode(), digest_size=BYTES).digest())
 
 
 def new_id(provider: str) -> str:

@@ -45,6 +45,17 @@ DECISION = Decision(
 )
 
 
+ALLOWED = Decision(
+    Effect(), Effect(), rule_set=RuleSet("default", 7, "d1gest"), staleness_ms=12, elapsed_us=9
+)
+"""The answer to what no rule can be about yet."""
+
+
+def decision_on(spec: CommandSpec) -> Decision:
+    """Return how a sample is decided."""
+    return DECISION if spec.row.act == "invite" else ALLOWED
+
+
 class Sample(NamedTuple):
     """One request."""
 
@@ -67,12 +78,12 @@ class Sample(NamedTuple):
         return CATALOG.find(callback.provider, callback.command)
 
     def events(self) -> list[Envelope]:
-        """Return the events it becomes; a question is answered with ``DECISION``."""
+        """Return the events it becomes; a question is answered with ``decision_on`` it."""
         callback, spec = self.callback(), self.spec()
         if spec is None:
             return [CATALOG.unrecognized(callback, "no row of the catalog knows the command")]
         if spec.phase == "before":
-            return [spec.decided(spec.question(callback), DECISION, callback.moment)]
+            return [spec.decided(spec.question(callback), decision_on(spec), callback.moment)]
         return events_of(callback, spec)
 
 

@@ -9,9 +9,9 @@ import pytest
 from schemas.__main__ import main
 from schemas.catalog import COMMANDS, Catalog, CatalogError, CommandSpec
 from schemas.catalog_readme import EVENTS, is_undated
-from schemas.catalog_rows import Row
 from schemas.normalize.fields import Field
 from schemas.topics import TOPICS
+from tests.catalog import fields_of, listed, unknown
 from tests.samples import CATALOG, SAMPLES, receive
 
 SPECS = list(CATALOG)
@@ -60,12 +60,29 @@ def test_every_field_of_a_row_stands_in_its_schema(spec: CommandSpec) -> None:
 
 @EACH_SPEC
 def test_every_field_of_an_example_is_mapped_or_named_as_unmapped(spec: CommandSpec) -> None:
-    mapped = {path.partition("[")[0].partition(".")[0] for path in _paths(spec.row)}
-    assert set(spec.row.example) <= mapped | set(spec.row.unmapped)
+    assert unknown(spec.row, list(fields_of(spec.row.example))) == []
 
 
-def _paths(row: Row) -> list[str]:
-    return [path for field in row.fields for path in field.paths] + [time.path for time in row.time]
+LISTED = [(provider, command) for provider in ("tencent",) for command in listed(provider)]
+
+
+@pytest.mark.parametrize(("provider", "command"), LISTED)
+def test_every_field_the_vendor_lists_is_mapped_or_named_as_unmapped(provider: str, command: str) -> None:
+    spec = CATALOG.find(provider, command)
+    assert spec is not None
+    assert unknown(spec.row, listed(provider)[command]) == []
+
+
+@pytest.mark.parametrize("provider", ["tencent"])
+def test_every_row_is_one_the_vendor_lists(provider: str) -> None:
+    assert {spec.name for spec in SPECS if spec.provider == provider} == set(listed(provider))
+
+
+def test_a_field_nobody_knows_is_noticed() -> None:
+    spec = CATALOG.find("tencent", "Push.OfflinePush")
+    assert spec is not None
+    names = ["Events", "Events[].GroupID", "Events[].Colour", "CallbackCommand"]
+    assert unknown(spec.row, names) == ["Events[].Colour", "CallbackCommand"]
 
 
 @EACH_SPEC
