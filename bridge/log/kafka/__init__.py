@@ -1,6 +1,6 @@
 """Kafka as a log. The modules of this package are the only code that knows aiokafka."""
 
-from bridge.log.kafka.cluster import GroupReading
+from bridge.log.kafka.groups import GroupReading
 from bridge.log.kafka.log import KafkaLog
 from bridge.log.kafka.topics import ClusterReport, Finding
 

@@ -6,15 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import errors as driver
-from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.coordinator.protocol import ConsumerProtocol
-from aiokafka.protocol.admin import (
-    CreateTopicsRequest,
-    DescribeConfigsRequest,
-    DescribeGroupsRequest,
-    ListGroupsRequest,
-)
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from bridge.backoff import Backoff
@@ -22,32 +15,16 @@ from bridge.errors import LogUnavailable
 from bridge.log.base import TopicPartition
 from bridge.log.kafka.connection import Connection
 from bridge.log.kafka.errors import DRIVER_ERRORS, is_passing, translate, translated
+from bridge.log.kafka.groups import GroupReading, groups_of
 from bridge.log.kafka.protocol import TopicIdsRequest
+from bridge.log.kafka.state import ClusterState, cluster_state, raise_for
 
 EARLIEST: Final = -2
 LATEST: Final = -1
 EXISTS: Final = "exists"
 _TRIES: Final = 8
 _TOPIC_RESOURCE: Final = 2
-_ABSENT: Final = {driver.UnknownTopicOrPartitionError.errno, driver.InvalidTopicError.errno}
-# While these are said of a topic its partitions are told all the same.
-_TOLERABLE: Final = {0, driver.LeaderNotAvailableError.errno, driver.ReplicaNotAvailableError.errno}
 Answer = TypeVar("Answer")
-
-
-class PartitionState(NamedTuple):
-    """Who leads a partition (-1 for nobody), and on how many brokers it stands."""
-
-    leader: int
-    replicas: int
-
-
-class TopicState(NamedTuple):
-    """A topic as it stands on the cluster."""
-
-    name: str
-    topic_id: str
-    partitions: Mapping[int, PartitionState]
 
 
 class TopicSpec(NamedTuple):
@@ -57,24 +34,6 @@ class TopicSpec(NamedTuple):
     partitions: int
     replicas: int
     config: Mapping[str, str]
-
-
-class ClusterState(NamedTuple):
-    """The cluster, its brokers as ``host:port``, and the topics that were asked for and exist."""
-
-    cluster_id: str
-    controller: int
-    brokers: Mapping[int, str]
-    topics: Mapping[str, TopicState]
-
-
-class GroupReading(NamedTuple):
-    """One consumer group that reads a topic: who, how it is, and its committed next offsets there."""
-
-    group: str
-    state: str
-    members: int
-    committed: Mapping[int, int]
 
 
 class Cluster:
@@ -90,7 +49,7 @@ class Cluster:
 
         async def ask(client: AIOKafkaClient) -> ClusterState:
             answer = await client.send(client.get_random_node(), TopicIdsRequest(topics))
-            return _cluster_state(answer)
+            return cluster_state(answer)
 
         return await self._ask("ask for topics", ask)
 
@@ -123,7 +82,7 @@ class Cluster:
             answer = await client.send(client.get_random_node(), request)
             found = {}
             for code, message, _, name, entries in answer.resources:
-                _raise_for(code, message)
+                raise_for(code, message)
                 found[name] = {entry[0]: entry[1] for entry in entries}
             return found
 
@@ -134,13 +93,13 @@ class Cluster:
 
         async def ask(client: AIOKafkaClient) -> Mapping[TopicPartition, int]:
             topics = {partition.topic for partition in wanted}
-            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(topics)))
+            state = cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(topics)))
             found: dict[TopicPartition, int] = {}
             for leader, asked in _by_leader(wanted, state).items():
                 answer = await client.send(leader, OffsetRequest(-1, 0, asked))
                 for topic, partitions in answer.topics:
                     for partition, code, _, offset, *_ in partitions:
-                        _raise_for(code, f"{topic}/{partition}")
+                        raise_for(code, f"{topic}/{partition}")
                         found[TopicPartition(topic, partition)] = offset
             return found
 
@@ -148,19 +107,7 @@ class Cluster:
 
     async def groups_of(self, topic: str) -> list[GroupReading]:
         """Return the consumer groups with a member on the topic, or with committed offsets in it."""
-
-        async def ask(client: AIOKafkaClient) -> list[GroupReading]:
-            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest([topic])))
-            partitions = sorted(state.topics[topic].partitions) if topic in state.topics else []
-            names: set[str] = set()
-            for broker in state.brokers:
-                answer = await client.send(broker, ListGroupsRequest())
-                _raise_for(answer.error_code, "list groups")
-                names |= {name for name, _ in answer.groups}
-            found = [await _reading(client, name, topic, partitions) for name in sorted(names)]
-            return [reading for reading in found if reading.members or reading.committed]
-
-        return await self._ask("ask for consumer groups", ask)
+        return await self._ask("ask for consumer groups", lambda client: groups_of(client, topic))
 
     async def close(self) -> None:
         """Close the connections; the next question opens them again."""
@@ -212,7 +159,7 @@ class Cluster:
         """Brokers hear of a topic a moment after the controller created it."""
 
         async def ask(client: AIOKafkaClient) -> None:
-            state = _cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(names)))
+            state = cluster_state(await client.send(client.get_random_node(), TopicIdsRequest(names)))
             if unseen := set(names) - state.topics.keys():
                 raise driver.UnknownTopicOrPartitionError(", ".join(unseen))
 
@@ -222,21 +169,6 @@ class Cluster:
         answer = await client.send(client.get_random_node(), TopicIdsRequest([]))
         controller: int = answer.controller_id
         return controller
-
-
-def _cluster_state(answer: Any) -> ClusterState:
-    topics = {}
-    for code, name, topic_id, _, partitions, *_ in answer.topics:
-        if code in _ABSENT:
-            continue
-        if code not in _TOLERABLE:
-            _raise_for(code, name)
-        states = {
-            number: PartitionState(leader, len(replicas)) for _, number, leader, _, replicas, *_ in partitions
-        }
-        topics[name] = TopicState(name, topic_id, states)
-    brokers = {node: f"{host}:{port}" for node, host, port, *_ in answer.brokers}
-    return ClusterState(answer.cluster_id or "", answer.controller_id, brokers, topics)
 
 
 def _by_leader(
@@ -252,36 +184,6 @@ def _by_leader(
             raise driver.LeaderNotAvailableError(f"{topic}/{partition}")
         grouped[leader][topic].append((partition, timestamp))
     return {leader: list(topics.items()) for leader, topics in grouped.items()}
-
-
-async def _reading(client: AIOKafkaClient, group: str, topic: str, partitions: list[int]) -> GroupReading:
-    coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
-    described = await client.send(coordinator, DescribeGroupsRequest([group]))
-    _, _, state, _, _, members, *_ = described.groups[0]
-    fetched = await client.send(coordinator, OffsetFetchRequest(group, [(topic, partitions)]))
-    _raise_for(fetched.error_code, group)
-    committed = {
-        partition: offset
-        for _, held in fetched.topics
-        for partition, offset, _, code in held
-        if offset >= 0 and not code
-    }
-    return GroupReading(group, state, sum(topic in _subscribed(member[3]) for member in members), committed)
-
-
-def _subscribed(member_metadata: bytes | None) -> Collection[str]:
-    """Return the topics a member says it reads; nothing for members of another kind of group."""
-    if not member_metadata:
-        return ()
-    try:
-        return ConsumerProtocol.METADATA.decode(member_metadata).subscription
-    except (ValueError, TypeError):
-        return ()
-
-
-def _raise_for(code: int, message: str | None) -> None:
-    if code:
-        raise driver.for_code(code)(message or "")
 
 
 def _trouble(code: int, message: str | None) -> str:

@@ -8,13 +8,15 @@ from weakref import WeakSet
 
 from bridge.errors import ConfigurationError, LogError, LogUnavailable, RecordRefused
 from bridge.log.base import Assignee, Bounds, Position, Record, TopicPartition
-from bridge.log.kafka.cluster import EARLIEST, LATEST, Cluster, GroupReading, TopicState
+from bridge.log.kafka.cluster import EARLIEST, LATEST, Cluster
 from bridge.log.kafka.connection import Connection
 from bridge.log.kafka.errors import translated
+from bridge.log.kafka.groups import GroupReading
 from bridge.log.kafka.producer import Producer
 from bridge.log.kafka.pull import Pull
 from bridge.log.kafka.reader import KafkaReader
 from bridge.log.kafka.records import size_of
+from bridge.log.kafka.state import TopicState
 from bridge.log.kafka.subscription import KafkaSubscription
 from bridge.log.kafka.topics import ClusterReport, Finding, TopicKeeper
 from bridge.telemetry import logger

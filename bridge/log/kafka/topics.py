@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from bridge.log.kafka.cluster import EXISTS, Cluster, ClusterState, TopicSpec, TopicState
+from bridge.log.kafka.cluster import EXISTS, Cluster, TopicSpec
+from bridge.log.kafka.state import ClusterState, TopicState
 from schemas.topics import RULES, Topic, max_message_bytes
 
 _BROKER_DEFAULT: Final = -1
