@@ -68,7 +68,7 @@ def keep(report: Report, folder: Path = RESULTS) -> Path:
             {"title": table.title, "columns": list(table.columns), "rows": [list(row) for row in table.rows]}
             for table in report.tables
         ],
-        "notes": [_PATH.sub("…", note) for note in report.notes],
+        "notes": [_PATH.sub("…", note.replace(str(Path.cwd()), "/here")) for note in report.notes],
         "raw": report.raw,
     }
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

@@ -30,8 +30,8 @@ def test_ingress_relay_and_consume_work_apart_over_kafka(
         until(
             lambda: members(f"sqlite:///{elsewhere}/imbridge.sqlite") >= acknowledged, "all is in the tables"
         )
-        assert set(relay.readyz()[1]["parts"]) == {"relay of journal 1"}
-        assert set(consume.readyz()[1]["parts"]) == {"projection groups", "projection decisions"}
+        assert "relay of journal 1" in relay.readyz()[1]["parts"]
+        assert {"projection groups", "projection decisions"} <= set(consume.readyz()[1]["parts"])
         assert (relay.stop(), consume.stop()) == (0, 0)
     events = on_kafka(kafka, f"{prefix}im.group.v1")
     assert {user for event in events for user in event.users} >= acknowledged
