@@ -12,12 +12,11 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from tests.bench import ack, bare
-from tests.bench.backlog import Backlog
+from tests.bench import ack, backlog, bare
 from tests.bench.generator import generate, generator
 from tests.bench.load import Figures, Load, Sender, percentile
 from tests.bench.report import Report, Table, keep, show
-from tests.bench.servers import BARE, BURST
+from tests.bench.servers import BARE, BURST, SUSTAINED, Target
 from tests.bench.traffic import Traffic
 
 
@@ -105,12 +104,31 @@ def test_percentiles_are_values_that_were_measured() -> None:
 
 
 def test_a_backlog_is_flat_when_it_stops_growing_after_the_start() -> None:
-    filling = Backlog([(0.0, 0), (0.2, 300), (1.0, 500), (2.0, 510), (3.0, 500)])
-    growing = Backlog([(0.0, 0), (1.0, 1000), (2.0, 2000), (3.0, 3000)])
+    filling = backlog.Backlog([(0.0, 0), (0.2, 300), (1.0, 500), (2.0, 510), (3.0, 500)])
+    growing = backlog.Backlog([(0.0, 0), (1.0, 1000), (2.0, 2000), (3.0, 3000)])
     figures = Figures(requests=30_000, seconds=3.0, p50_us=1, p99_us=1, max_us=1, failed=0)
     assert filling.is_flat(figures)
     assert not growing.is_flat(figures)
     assert growing.highest == 3000
+
+
+def test_the_highest_flat_rate_is_found_from_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keeps_up_to_5000(_: Target, load: Load) -> tuple[Figures, backlog.Backlog]:
+        rate = round(load.rate or 12_000)
+        growth = max(0, rate - 5000)
+        samples = [(float(second), second * growth) for second in range(4)]
+        return Figures(rate, 1.0, 1, 1, 1, 0), backlog.Backlog(samples)
+
+    monkeypatch.setattr(backlog, "watched", keeps_up_to_5000)
+    rate = backlog.flat_rate(Target(SUSTAINED, 1, []), 64, 3.0)
+    assert rate is not None
+    assert 4500 <= rate <= 5150
+
+
+def test_a_relay_that_keeps_up_at_full_speed_is_held_to_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = backlog.Backlog([(float(second), 100) for second in range(4)])
+    monkeypatch.setattr(backlog, "watched", lambda *_: (Figures(9000, 1.0, 1, 1, 1, 0), flat))
+    assert backlog.flat_rate(Target(SUSTAINED, 1, []), 64, 3.0) is None
 
 
 def test_tables_tell_ratios_round_by_round_and_their_median() -> None:
