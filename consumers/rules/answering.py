@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from bridge.telemetry import RULES_ERRORS
+from consumers.rules.acts import known_acts
 from consumers.rules.deciding import FallbackReason, decide, fallen_back
 from consumers.rules.served import Served
-from schemas.decisions import Decision, Question
+from schemas.decisions import Decision, Effect, Question
+
+_ALLOW: Final = Effect("allow")
 
 
 class Answering:
@@ -49,6 +52,8 @@ class Answering:
         return decision._replace(elapsed_us=(time.perf_counter_ns() - started) // 1000)
 
     def _decide(self, question: Question) -> Decision:
+        if question.act not in known_acts():
+            return self._unasked()
         served, now_ms = self.served, self._now_ms()
         if served is None:
             return fallen_back(self.fallback, self.without)
@@ -60,6 +65,11 @@ class Answering:
         except Exception as error:  # noqa: BLE001 whatever a rule does, the caller gets an answer
             self._note(error)
             return self._instead(served, staleness, "error")
+
+    def _unasked(self) -> Decision:
+        """Return allow: no rule can be about the act, so neither rules nor their absence refuse it."""
+        rule_set = self.served.rule_set if self.served else None
+        return Decision(_ALLOW, _ALLOW, rule_set=rule_set)
 
     def _instead(self, served: Served, staleness_ms: int, why: FallbackReason) -> Decision:
         decision = fallen_back(self.fallback, why)

@@ -536,6 +536,17 @@ def test_a_rule_that_raises_lets_the_fallback_answer_and_is_counted() -> None:
     assert _answering(fallback="deny").decide(question("u1")).sent == DENY
 
 
+@pytest.mark.parametrize("fallback", ["allow", "deny"])
+@pytest.mark.parametrize("served", [True, False])
+def test_an_act_no_rule_can_be_about_goes_ahead_whatever_the_fallback(fallback: str, served: bool) -> None:
+    answering = _answering(fallback=fallback, max_stale_seconds=0.1)
+    if not served:
+        answering.served = None
+    decision = answering.decide(question("u1", act="send_message"))
+    assert (decision.wanted.kind, decision.sent.kind, decision.fallback) == ("allow", "allow", None)
+    assert answering.errors == 0
+
+
 def test_even_a_decision_that_goes_wrong_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with capture_logs() as said:
         _answering().decide(question("u1"))

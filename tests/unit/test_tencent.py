@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from bridge.errors import Unauthenticated, UnknownPath
 from bridge.providers.base import AuthenticRequest, RawRequest
 from bridge.providers.tencent import TencentProvider
+from schemas.callback import UNPARSED
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision, Effect
 
@@ -172,6 +173,71 @@ def test_a_decision_in_tencents_words(
     reply = provider().reply(answers, Decision(sent, sent, "no", code), {})
     assert reply.status == 200
     assert orjson.loads(reply.body) == answer
+
+
+MESSAGE = Answers(
+    deny_code=1,
+    codes=(120001, 130000),
+    drop_code=2,
+    modify={"content": "MsgBody", "extension": "CloudCustomData"},
+)
+ELEMENTS = [{"kind": "text", "vendor_kind": "TIMTextElem", "body": {"Text": "hi"}}]
+MSG_BODY = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}]
+BOT = Answers(deny_code=1, modify={"response": "RspData"}, constant={"RspData": ""})
+CHANGED = Effect("modify", changes={"content": ELEMENTS, "extension": "x"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "sent", "code", "answer"),
+    [
+        (MESSAGE, Effect("drop"), None, {**OK, "ErrorCode": 2}),
+        (MESSAGE, CHANGED, None, {**OK, "MsgBody": MSG_BODY, "CloudCustomData": "x"}),
+        (MESSAGE, Effect("deny"), 120005, {**OK, "ErrorCode": 120005, "ErrorInfo": "no"}),
+        (MESSAGE, Effect("deny"), 10100, {**OK, "ErrorCode": 1, "ErrorInfo": "no"}),
+        (INVITE, Effect("drop"), None, {**OK, "ErrorCode": 1, "ErrorInfo": "no"}),
+        (INVITE, CHANGED, None, {**OK, "ErrorCode": 1, "ErrorInfo": "no"}),
+        (BOT, Effect("allow"), None, {**OK, "RspData": ""}),
+        (BOT, Effect("modify", changes={"response": "Tuesday"}), None, {**OK, "RspData": "Tuesday"}),
+        (BOT, Effect("deny"), 7, {**OK, "ErrorCode": 1, "ErrorInfo": "no", "RspData": ""}),
+    ],
+)
+def test_dropping_changing_and_answering_a_bot_in_tencents_words(
+    answers: Answers, sent: Effect, code: int | None, answer: dict[str, object]
+) -> None:
+    reply = provider().reply(answers, Decision(sent, sent, "no", code), {})
+    assert (reply.status, orjson.loads(reply.body)) == (200, answer)
+
+
+FRIENDS = Answers(deny_code=38000, codes=(38000, 39000), per_target="FriendItem[].To_Account")
+ASKED = {"FriendItem": [{"To_Account": "bo"}, {"To_Account": "cy"}, {"To_Account": ""}, {}]}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "verdicts"),
+    [
+        (Effect("allow"), None, [("bo", 0, ""), ("cy", 0, "")]),
+        (Effect("deny"), None, [("bo", 38000, "no"), ("cy", 38000, "no")]),
+        (Effect("deny"), 38500, [("bo", 38500, "no"), ("cy", 38500, "no")]),
+        (Effect("deny"), 1, [("bo", 38000, "no"), ("cy", 38000, "no")]),
+        (Effect("refuse_members", ("cy",)), 39000, [("bo", 0, ""), ("cy", 39000, "no")]),
+        (Effect("drop"), None, [("bo", 38000, "no"), ("cy", 38000, "no")]),
+    ],
+)
+def test_each_target_has_a_verdict_of_its_own(
+    sent: Effect, code: int | None, verdicts: list[tuple[str, int, str]]
+) -> None:
+    answer = orjson.loads(provider().reply(FRIENDS, Decision(sent, sent, "no", code), ASKED).body)
+    names = ("To_Account", "ResultCode", "ResultInfo")
+    assert answer == {**OK, "ResultItem": [dict(zip(names, verdict, strict=True)) for verdict in verdicts]}
+
+
+@pytest.mark.parametrize("asked", [UNPARSED, None, [], {}, {"FriendItem": "bo"}, {"FriendItem": ["bo"]}])
+def test_targets_that_cannot_be_read_go_ahead_or_count_as_failed(asked: object) -> None:
+    def said(sent: Effect) -> object:
+        return orjson.loads(provider().reply(FRIENDS, Decision(sent, sent, "no"), asked).body)
+
+    assert said(Effect("allow")) == {**OK, "ResultItem": []}
+    assert said(Effect("deny")) == {**OK, "ErrorCode": 38000, "ErrorInfo": "no", "ResultItem": []}
 
 
 def test_success_and_failure() -> None:
