@@ -48,6 +48,7 @@ class Runner:
         max_parked_per_minute: int = 50,
         poll_seconds: float = 0.25,
         idle_checkpoint_seconds: float = 5.0,
+        claim_check_seconds: float = 2.0,
         backoff: Backoff | None = None,
         now_ms: Callable[[], int] = wall_ms,
     ) -> None:
@@ -59,6 +60,7 @@ class Runner:
         self._on_gap = on_gap
         self._poll_seconds = poll_seconds
         self._idle_seconds = idle_checkpoint_seconds
+        self._check_seconds = claim_check_seconds
         self._trying = Trying(name, backoff or Backoff(), now_ms)
         self._assignment = Assignment(store, name, owner, now_ms, time.monotonic)
         self._parking = Parking(dead_letters, name, max_per_minute=max_parked_per_minute, now_ms=now_ms)
@@ -178,7 +180,7 @@ class Runner:
 
         Without it a rewind would wait for the next record of its partition. Raises Fenced.
         """
-        if time.monotonic() - self._checked_at < self._idle_seconds:
+        if time.monotonic() - self._checked_at < self._check_seconds:
             return
         self._checked_at = time.monotonic()
         name = self._projection.name

@@ -157,7 +157,7 @@ async def test_a_running_projection_with_nothing_to_do_notices_that_it_was_set_b
         dead_letters=log,
         owner="me",
         poll_seconds=0.01,
-        idle_checkpoint_seconds=0.05,
+        claim_check_seconds=0.05,
     )
     async with running(runner):
         await runner.reached(PARTITION, 5)
