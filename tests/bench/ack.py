@@ -41,7 +41,7 @@ class Run:
     rate: float | None = None
 
 
-def measure(rounds: int = 3, seconds: float = 3.0) -> Report:
+def measure(rounds: int = 5, seconds: float = 2.0) -> Report:
     """Measure all variants in interleaved rounds; those that need Kafka are left out where there is none."""
     notes = [_how()]
     with ExitStack() as running:

@@ -76,7 +76,7 @@ def keep(report: Report, folder: Path = RESULTS) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processors, kernel, disk, versions, date; nothing that names it."""
+    """Return what the figures depend on: processors, kernel, disk, versions, load, date; not its name."""
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -85,6 +85,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": dict(_versions()),
         "fdatasync_us": sync_us(),
+        "load_average_5_minutes": round(os.getloadavg()[1], 1),  # of the bench itself, and who else was there
     }
 
 
