@@ -10,12 +10,13 @@ from types import FrameType
 from rich.console import Console
 
 from bridge.telemetry import configure_logging
-from tests.bench import ack, decide, journal, projection, relay
+from tests.bench import ack, decide, journal, normalize, projection, relay
 from tests.bench.report import Report, keep, show
 
 BENCHES: dict[str, Callable[[], Report]] = {
     "ack": ack.measure,
     "journal": journal.measure,
+    "normalize": normalize.measure,
     "decide": decide.measure,
     "relay": relay.measure,
     "projection": projection.measure,

@@ -255,7 +255,8 @@ def test_a_field_of_the_body_chooses_the_type(tmp_path: Path) -> None:
     assert row.row.types == ("im.message.sent.v1", "im.message.read.v1")
     for number, event_type in ((1, "im.message.sent.v1"), ("2", "im.message.read.v1")):
         assert row.normalize(callback({"ChatId": "c", "How": {"Kind": number}}))[0].type == event_type
-    for body in ({}, {"How": {"Kind": 3}}, {"How": {}}):
+    strange: list[dict[str, Any]] = [{}, {"How": {"Kind": 3}}, {"How": {}}]
+    for body in strange:
         with pytest.raises(Misfit, match=r"How\.Kind is none of 1, 2"):
             row.normalize(callback({"ChatId": "c", **body}))
 
