@@ -1,6 +1,7 @@
 """Before-commands: what each row says can be answered, and what a decision about it looks like."""
 
 from pathlib import Path
+
 import orjson
 import pytest
 
