@@ -4,7 +4,7 @@ ImbridgeError
 ├── ConfigurationError          settings do not fit; names every problem at once
 ├── UsageError                  a command line that cannot be carried out as given
 ├── CallbackError               a request is answered with its status, nothing is stored
-│   ├── Unauthenticated         403: app id, signature, freshness, path secret
+│   ├── Unauthenticated         403: app id, signature, freshness, path secret, network
 │   ├── UnknownPath             404
 │   ├── BodyTooLarge            413
 │   └── BodyTooSlow             408

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from bridge.errors import LogError
+from bridge.ingress.replay_guard import ReplayGuard, fingerprint
 from bridge.ingress.state import IngressState
 from bridge.ingress.tally import UNKNOWN, Seldom, Tally
 from bridge.log.base import Position, Record, record_of
@@ -44,16 +45,31 @@ class AfterPath:
     """
 
     def __init__(
-        self, catalog: Catalog, state: IngressState, tally: Tally, log: Any, *, max_waiting: int
+        self,
+        catalog: Catalog,
+        state: IngressState,
+        tally: Tally,
+        log: Any,
+        guard: ReplayGuard,
+        *,
+        max_waiting: int,
     ) -> None:
         self._catalog, self._state, self._tally, self._log = catalog, state, tally, log
-        self._max_waiting = max_waiting
+        self._guard, self._max_waiting = guard, max_waiting
         self._seldom = Seldom()
 
     def keep(
-        self, provider: Provider, spec: CommandSpec | None, callback: Callback, started: float
+        self,
+        provider: Provider,
+        spec: CommandSpec | None,
+        callback: Callback,
+        started: float,
+        signed: str = "",
     ) -> Waiting | Reply:
-        """Enter the callback into the journal's queue and return what waits, else the failure answer."""
+        """Enter the callback into the journal's queue and return what waits, else the failure answer.
+
+        One that was ``signed`` and is known already is answered when the first copy is, and stored once.
+        """
         command = UNKNOWN if spec is None else spec.name
         state = self._state
         journal = state.journal
@@ -64,14 +80,28 @@ class AfterPath:
         if state.waiting >= self._max_waiting:
             return self._refuse(provider, command, "overload")
         topic, envelopes = self._events(spec, callback)
+        key = fingerprint(signed, callback.body, [event.id for event in envelopes]) if signed else b""
+        if key and self._guard.knows(key):
+            return self._repeated(provider, command, key, started)
         try:
             on_disk = journal.submit(_records(topic, envelopes, callback))
         except LogError as error:
             return self._not_stored(provider, command, error)
+        if key:
+            self._guard.remember(key, on_disk)
         state.waiting += 1
         outcome = "unrecognized" if topic == UNRECOGNIZED else "acked"
         self._log.debug("callback.entered", provider=provider.name, command=command, id=envelopes[0].id)
         return Waiting(on_disk, provider, command, outcome, started)
+
+    def _repeated(self, provider: Provider, command: str, key: bytes, started: float) -> Waiting | Reply:
+        """Answer a repeat: with the first copy, or at once where that has committed."""
+        on_disk = self._guard.pending(key)
+        if on_disk is None:
+            self._tally.callback(provider.name, command, "repeated")
+            return provider.ack()
+        self._state.waiting += 1
+        return Waiting(on_disk, provider, command, "repeated", started)
 
     def finish(self, waiting: Waiting) -> Reply:
         """Return the acknowledgement of what is on disk, the failure answer of what is not."""

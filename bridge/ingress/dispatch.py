@@ -4,15 +4,17 @@
 ``unread`` answers where it cannot be had.
 """
 
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, NamedTuple
+
+from multidict import MultiMapping
 
 from bridge import telemetry
 from bridge.errors import CallbackError, Unauthenticated, UnknownPath
 from bridge.ingress.after import AfterPath, Waiting
 from bridge.ingress.before import BeforePath
 from bridge.ingress.routes import Route, Routes
+from bridge.ingress.sources import SourceGate
 from bridge.ingress.tally import UNKNOWN, Seldom, Tally
 from bridge.ingress.target import read_target
 from bridge.log.clock import HybridClock
@@ -42,26 +44,30 @@ class Dispatch:
         self,
         catalog: Catalog,
         routes: Routes,
+        sources: SourceGate,
         clock: HybridClock,
         before: BeforePath,
         after: AfterPath,
         tally: Tally,
         log: Any,
     ) -> None:
-        self._catalog, self._routes, self._clock = catalog, routes, clock
+        self._catalog, self._routes, self._sources, self._clock = catalog, routes, sources, clock
         self._before, self._after = before, after
         self._tally, self._log = tally, log
         self._seldom = Seldom()
 
-    def open(self, method: str, target: str, headers: Mapping[str, str]) -> Opened | Reply:
-        """Return the request once it passed the door, else the answer that ends it."""
+    def open(self, method: str, target: str, headers: MultiMapping[str], peer: str) -> Opened | Reply:
+        """Return the request once it passed the door, else the answer that ends it.
+
+        ``peer`` is the address at the other end of the connection.
+        """
         if method != "POST":
             return self._end(POST_ONLY, "method")
         segments, query = read_target(target)
         route = self._routes.find(segments, query)
         if route is None:
             return self._end(NOT_FOUND, "path")
-        return self._authenticate(route, query, headers)
+        return self._authenticate(route, query, headers, peer)
 
     def answer(self, opened: Opened, body: bytes) -> Reply | Waiting:
         """Return the answer to a request whose body has arrived, or what waits for the disk."""
@@ -72,7 +78,7 @@ class Dispatch:
             if spec is None:
                 spec, callback = self._named_by_body(provider, callback)
             if spec is None or spec.phase == "after":
-                return self._after.keep(provider, spec, callback, started)
+                return self._after.keep(provider, spec, callback, started, request.signed)
             reply = self._before.answer(provider, spec, callback)
         except Exception as error:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
             return self._failed(provider, spec, error)
@@ -105,10 +111,11 @@ class Dispatch:
         return self._end(BAD_REQUEST, "http", error=type(error).__name__)
 
     def _authenticate(
-        self, route: Route, query: dict[str, str], headers: Mapping[str, str]
+        self, route: Route, query: dict[str, str], headers: MultiMapping[str], peer: str
     ) -> Opened | Reply:
         provider = route.provider
         try:
+            self._sources.check(provider.name, peer, headers)
             request = provider.authenticate(RawRequest(route.segments, route.bare, query, headers))
         except Unauthenticated as error:
             telemetry.DOOR_REFUSALS.labels(provider.name, error.reason).inc()

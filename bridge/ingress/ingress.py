@@ -1,14 +1,16 @@
 """The ingress as one component: made of plain values, started, drained, stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bridge import telemetry
 from bridge.ingress.after import AfterPath
 from bridge.ingress.before import BeforePath, Decider, Fallback
 from bridge.ingress.dispatch import Dispatch
 from bridge.ingress.protocol import Limits
+from bridge.ingress.replay_guard import ReplayGuard
 from bridge.ingress.routes import Routes
 from bridge.ingress.server import CallbackServer
+from bridge.ingress.sources import SourceGate
 from bridge.ingress.state import IngressState, IngressStatus
 from bridge.ingress.tally import Tally
 from bridge.log.base import Journal
@@ -23,7 +25,8 @@ class Ingress:
     Without a ``journal`` questions are answered and after-callbacks refused; one can be given later with
     ``use_journal``. ``fallback`` answers questions that cannot be read or decided. ``max_waiting`` bounds
     the after-callbacks that wait for the disk: keep it below what the journal's queue takes, so that
-    decision events find a place.
+    decision events find a place. ``networks`` names those each provider may call from, behind
+    ``trusted_hops`` proxies. ``replay_seconds`` is how long a signed callback is known again.
     """
 
     def __init__(
@@ -40,13 +43,18 @@ class Ingress:
         journal_seconds: float = 5.0,
         keepalive_seconds: float = 620.0,
         fallback: Fallback = "allow",
+        networks: Mapping[str, Sequence[str]] = {},
+        trusted_hops: int = 0,
+        replay_seconds: float = 600.0,
     ) -> None:
         log = telemetry.logger("ingress").bind()
         tally = Tally()
         self._state = IngressState(journal)
         before = BeforePath(catalog, decider, self._state, tally, log, fallback=fallback)
-        after = AfterPath(catalog, self._state, tally, log, max_waiting=max_waiting)
-        dispatch = Dispatch(catalog, Routes(providers), clock, before, after, tally, log)
+        guard = ReplayGuard(seconds=replay_seconds)
+        after = AfterPath(catalog, self._state, tally, log, guard, max_waiting=max_waiting)
+        sources = SourceGate(networks, trusted_hops=trusted_hops)
+        dispatch = Dispatch(catalog, Routes(providers), sources, clock, before, after, tally, log)
         limits = Limits(body_bytes, body_seconds, journal_seconds, keepalive_seconds)
         self._server = CallbackServer(dispatch, limits)
 

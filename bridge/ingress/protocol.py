@@ -61,6 +61,7 @@ class CallbackConnection(BaseProtocol):
         "_lingering",
         "_message",
         "_parser",
+        "_peer",
         "_queue",
         "_waiting",
     )
@@ -71,6 +72,7 @@ class CallbackConnection(BaseProtocol):
         self._parser = HttpRequestParser(self, loop, _BUFFER_BYTES, auto_decompress=False)
         self._host, self._dispatch = host, dispatch
         self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
+        self._peer = ""
         self._message: RawRequestMessage | None = None
         self._waiting: Waiting | None = None
         self._body: asyncio.Task[None] | None = None
@@ -84,6 +86,8 @@ class CallbackConnection(BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in."""
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
         self._host.connections.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -168,7 +172,7 @@ class CallbackConnection(BaseProtocol):
     def _begin(self, message: RawRequestMessage, content: StreamReader) -> None:
         self._busy, self._message = True, message
         try:
-            opened = self._dispatch.open(message.method, message.path, message.headers)
+            opened = self._dispatch.open(message.method, message.path, message.headers, self._peer)
             if isinstance(opened, Reply):
                 self._send(opened, whole=content.is_eof())
             elif content.is_eof():

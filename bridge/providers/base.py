@@ -31,7 +31,8 @@ class RawRequest(NamedTuple):
 class AuthenticRequest(NamedTuple):
     """One request that passed the door. ``command`` is the one in the URL, None where it names none.
 
-    ``query`` holds no secrets; those taken out of query or path are named in ``redacted``.
+    ``query`` holds no secrets; those taken out of query or path are named in ``redacted``. ``signed`` is what
+    a repeat of the same request has in common with it, empty where no signature was checked.
     """
 
     provider: str
@@ -40,6 +41,7 @@ class AuthenticRequest(NamedTuple):
     query: Mapping[str, str]
     operation_id: str | None
     redacted: tuple[str, ...] = ()
+    signed: str = ""
 
 
 class Reply(NamedTuple):

@@ -65,13 +65,16 @@ class TencentProvider:
             query.setdefault(name.lower(), value)
         app = query.get("sdkappid", "")
         self._check_app(app)
+        signed = ""
         if self._tokens:
-            self._check_signature(query.get("requesttime", ""), query.get(_SIGN, ""))
+            request_time, sign = query.get("requesttime", ""), query.get(_SIGN, "").lower()
+            self._check_signature(request_time, sign)
+            signed = f"{request_time} {sign}"
         command, operation_id = query.get("callbackcommand"), query.get("requestid")
         if _SIGN not in query:
             return AuthenticRequest(NAME, app, command or None, request.query, operation_id or None)
         kept = {name: value for name, value in request.query.items() if name.lower() != _SIGN}
-        return AuthenticRequest(NAME, app, command or None, kept, operation_id or None, ("Sign",))
+        return AuthenticRequest(NAME, app, command or None, kept, operation_id or None, ("Sign",), signed)
 
     def parse(self, request: AuthenticRequest, body: bytes, moment: int) -> Callback:
         """Return the callback; the URL names the command, else the body does."""
@@ -110,7 +113,7 @@ class TencentProvider:
         genuine = False
         for token in self._tokens:
             expected = sha256(token + request_time.encode()).hexdigest()
-            genuine |= compare_digest(expected.encode(), sign.lower().encode())
+            genuine |= compare_digest(expected.encode(), sign.encode())
         if not genuine:
             said = "carries another signature than" if sign else "is not signed with"
             raise Unauthenticated("signature", f"the request {said} any live token: is it in tencent.tokens?")
