@@ -5,6 +5,7 @@ only module that reads the environment.
 """
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -57,11 +59,33 @@ def _texts(value: Any) -> Any:
     )
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{error}: networks are written like 203.0.113.0/24 or 2001:db8::/32") from error
+    return value
+
+
+def _algorithm(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.strip().upper()
+        if value.startswith(("RSA", "ECDSA")):
+            raise ValueError(
+                f"{value} cannot be checked here: choose HMAC-SHA1, HMAC-SHA256 or HMAC-SHA512 on both sides"
+            )
+    return value
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Size = Annotated[int, Field(ge=64 * 1024)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts)]
+Networks = Annotated[Names, AfterValidator(_networks)]
+Algorithm = Annotated[Literal["", "HMAC-SHA1", "HMAC-SHA256", "HMAC-SHA512"], BeforeValidator(_algorithm)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_texts), Field(max_length=2)]
 BasePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$")]
 
@@ -73,7 +97,8 @@ class _Section(BaseModel):
 class IngressSettings(_Section):
     """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for the disk.
 
-    ``share_port`` lets several processes listen on one port, a journal each.
+    ``share_port`` lets several processes listen on one port, a journal each. ``trusted_hops`` counts the
+    proxies in front that write X-Forwarded-For. ``allow_unauthenticated`` lets it start with an open door.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +107,8 @@ class IngressSettings(_Section):
     body_seconds: Seconds = 10.0
     max_waiting: Count = 4096
     share_port: bool = False
+    trusted_hops: Annotated[int, Field(ge=0, le=16)] = 0
+    allow_unauthenticated: bool = False
 
 
 class OpsSettings(_Section):
@@ -132,20 +159,44 @@ class RulesSettings(_Section):
 
 
 class TencentSettings(_Section):
-    """Tencent Chat. Without app ids every app is accepted; without tokens nothing is signed."""
+    """Tencent Chat. Without app ids every app is accepted; without tokens nothing is signed.
+
+    ``networks`` are those callbacks may come from; none means anywhere.
+    """
 
     path: BasePath = "/tencent"
     app_ids: Names = ()
     tokens: Secrets = ()
     freshness_seconds: Seconds = 300.0
+    networks: Networks = ()
 
 
 class OpenimSettings(_Section):
-    """OpenIM, which sends no app id and cannot sign: an unguessable path segment stands in."""
+    """OpenIM, which sends no app id and cannot sign: an unguessable path segment stands in.
+
+    Its commercial edition signs a nonce: ``signature_algorithm`` turns the check on. ``networks`` are those
+    callbacks may come from; none means anywhere.
+    """
 
     path: BasePath = "/openim"
     app: Annotated[str, Field(min_length=1)] = "openim"
     path_secrets: Secrets = ()
+    networks: Networks = ()
+    signature_algorithm: Algorithm = ""
+    signature_header: HeaderName = ""
+    nonce_header: HeaderName = ""
+    signature_secrets: Secrets = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "OpenimSettings":
+        needed = (self.signature_header, self.nonce_header, self.signature_secrets)
+        if self.signature_algorithm and not all(needed):
+            raise ValueError(
+                "signature_algorithm is set: set signature_header, nonce_header and signature_secrets as well"
+            )
+        if any(needed) and not self.signature_algorithm:
+            raise ValueError("signatures are checked only with signature_algorithm: set it")
+        return self
 
 
 class KafkaSettings(_Section):
@@ -296,4 +347,4 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _is_secret(path: list[str]) -> bool:
-    return bool({"tokens", "path_secrets", "sasl_password", "url"} & set(path))
+    return bool({"tokens", "path_secrets", "signature_secrets", "sasl_password", "url"} & set(path))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 
 from bridge.config import Settings
+from bridge.main.doors import doors
 from bridge.main.service import Started
 from schemas.catalog import Catalog, CommandSpec
 
@@ -28,14 +29,9 @@ def _facts(settings: Settings, started: Started) -> Iterator[str]:
     yield f"  operators        {started.ops}/readyz  {started.ops}/metrics"
     yield f"  rules            {started.rules}"
     yield f"  Tencent apps     {', '.join(settings.tencent.app_ids) or 'any is accepted (tencent.app_ids)'}"
-    door = "signatures are checked" if settings.tencent.tokens else "nothing is signed (tencent.tokens)"
-    yield f"  Tencent door     {door}"
-    secret = (
-        "a path secret is asked for"
-        if settings.openim.path_secrets
-        else "no path secret (openim.path_secrets)"
-    )
-    yield f"  OpenIM door      {secret}; its app id is {settings.openim.app!r}"
+    yield f"  OpenIM app       {settings.openim.app!r}"
+    for door in doors(settings):
+        yield f"  {f'{door.name} door':<16} {door.says or f'open: set {door.settings}'}"
 
 
 def _calls(settings: Settings, started: Started, catalog: Catalog) -> Iterator[str]:

@@ -64,14 +64,20 @@ def demo() -> None:
 
 def _overrides(place: Path, mark: str) -> dict[str, Any]:
     free = {"host": "127.0.0.1", "port": 0}
+    unsigned = {
+        "signature_algorithm": "",
+        "signature_header": "",
+        "nonce_header": "",
+        "signature_secrets": [],
+    }
     return {
         "data_dir": place,
-        "ingress": free,
+        "ingress": {**free, "trusted_hops": 0},
         "ops": free,
         "rules": {"set": f"demo-{mark}"},
         "journal": {"segment_bytes": 4 * 1024 * 1024},
-        "tencent": {"app_ids": ["1400000000"], "tokens": [], "path": "/tencent"},
-        "openim": {"app": "openim", "path_secrets": [], "path": "/openim"},
+        "tencent": {"app_ids": ["1400000000"], "tokens": [], "path": "/tencent", "networks": []},
+        "openim": {"app": "openim", "path_secrets": [], "path": "/openim", "networks": [], **unsigned},
         "kafka": {"topic_prefix": _TOPIC_PREFIX},
         "log": {"level": "error"},
     }

@@ -1,6 +1,5 @@
 """What ``imbridge doctor`` looks at: every part is connected to; findings say what to do about them."""
 
-import ipaddress
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from bridge.log.base import Bounds, Log, Record, TopicPartition
 from bridge.log.scan import scan
 from bridge.log.segments import journal_directories
 from bridge.log.segments.identity import read_identity
+from bridge.main.doors import ALLOW, Door, doors, is_loopback
 from bridge.main.opening import open_kafka, open_log, open_store
 from consumers.rules import status as rules_status
 from schemas.envelope import EnvelopeError, parse_time
@@ -55,26 +55,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 def _doors(settings: Settings) -> list[Finding]:
     public = not is_loopback(settings.ingress.host)
-    level: Level = "problem" if public else "ok"
-    where = f"{settings.ingress.host}:{settings.ingress.port}"
-    found = []
-    if settings.tencent.tokens:
-        found.append(Finding("ok", "Tencent door", "signatures are checked"))
-    else:
-        says = f"anybody who reaches {where} can send Tencent callbacks: set tencent.tokens"
-        found.append(
-            Finding(level, "Tencent door", says if public else f"not signed, on loopback only ({where})")
-        )
+    found = [_door(settings, door, public=public) for door in doors(settings)]
     if not settings.tencent.app_ids:
         says = "every app id is accepted: set tencent.app_ids to your own"
         found.append(Finding("warning" if public else "ok", "Tencent apps", says))
-    if settings.openim.path_secrets:
-        found.append(Finding("ok", "OpenIM door", "a path secret is asked for"))
-    else:
-        says = f"anybody who reaches {where} can send OpenIM callbacks: set openim.path_secrets"
-        found.append(
-            Finding(level, "OpenIM door", says if public else f"no path secret, on loopback only ({where})")
-        )
     if not is_loopback(settings.ops.host):
         at = f"{settings.ops.host}:{settings.ops.port}"
         says = f"health and metrics are open to whoever reaches {at}: firewall it"
@@ -82,12 +66,16 @@ def _doors(settings: Settings) -> list[Finding]:
     return found
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _door(settings: Settings, door: Door, *, public: bool) -> Finding:
+    about, where = f"{door.name} door", f"{settings.ingress.host}:{settings.ingress.port}"
+    if not door.is_open:
+        return Finding("ok", about, door.says)
+    if not public:
+        return Finding("ok", about, f"open, on loopback only ({where})")
+    says = f"anybody who reaches {where} can send {door.name} callbacks: set {door.settings}"
+    if settings.ingress.allow_unauthenticated:
+        return Finding("warning", about, f"{says} (left open by {ALLOW} = true)")
+    return Finding("problem", about, f"{says}; no start until then, or until {ALLOW} = true is written down")
 
 
 def _disk(settings: Settings) -> list[Finding]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.config import KafkaSettings, Settings
+from bridge.config import KafkaSettings, OpenimSettings, Settings
 from bridge.errors import ConfigurationError
 from bridge.ingress.before import Decider
 from bridge.ingress.ingress import Ingress
@@ -14,6 +14,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.segments import SegmentLog, consumer_mark, list_marks
 from bridge.providers.base import Provider
 from bridge.providers.openim import OpenIMProvider
+from bridge.providers.openim_signature import NonceSignature
 from bridge.providers.tencent import TencentProvider
 from consumers.rules import RulesConsumer
 from consumers.store.base import Store
@@ -95,13 +96,18 @@ def open_ingress(settings: Settings, catalog: Catalog, decider: Decider, clock: 
         body_seconds=settings.ingress.body_seconds,
         max_waiting=settings.ingress.max_waiting,
         fallback=settings.rules.fallback,
+        networks={"tencent": settings.tencent.networks, "openim": settings.openim.networks},
+        trusted_hops=settings.ingress.trusted_hops,
+        replay_seconds=2 * settings.tencent.freshness_seconds,
     )
 
 
 def open_doors(settings: Settings) -> Sequence[Provider]:
     """Return both providers as a reader of captured requests needs them: signatures are long stale."""
-    unsigned = settings.model_copy(update={"tencent": settings.tencent.model_copy(update={"tokens": ()})})
-    return _tencent(unsigned), _openim(settings)
+    tencent = settings.tencent.model_copy(update={"tokens": ()})
+    openim = settings.openim.model_copy(update={"signature_algorithm": ""})
+    unsigned = settings.model_copy(update={"tencent": tencent, "openim": openim})
+    return _tencent(unsigned), _openim(unsigned)
 
 
 def _tencent(settings: Settings) -> TencentProvider:
@@ -117,4 +123,17 @@ def _tencent(settings: Settings) -> TencentProvider:
 def _openim(settings: Settings) -> OpenIMProvider:
     openim = settings.openim
     secrets = [secret.get_secret_value() for secret in openim.path_secrets]
-    return OpenIMProvider(path=openim.path, app=openim.app, path_secrets=secrets)
+    return OpenIMProvider(
+        path=openim.path, app=openim.app, path_secrets=secrets, signature=_signature(openim)
+    )
+
+
+def _signature(openim: OpenimSettings) -> NonceSignature | None:
+    if not openim.signature_algorithm:
+        return None
+    return NonceSignature(
+        openim.signature_algorithm,
+        signature_header=openim.signature_header,
+        nonce_header=openim.nonce_header,
+        secrets=[secret.get_secret_value() for secret in openim.signature_secrets],
+    )

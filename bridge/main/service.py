@@ -16,6 +16,7 @@ from bridge.ingress.ingress import Ingress
 from bridge.log.base import Log
 from bridge.log.clock import HybridClock
 from bridge.log.segments import SegmentLog
+from bridge.main.doors import refuse_open_doors
 from bridge.main.journal import JournalKeeper
 from bridge.main.lookout import Lookout, Probe
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
@@ -77,8 +78,11 @@ class Service:
     async def run(self, announce: Callable[[Started], None] | None = None) -> int:
         """Start, serve until a signal, ``stop`` or a failure, stop; return 0 after an orderly stop, else 1.
 
-        Raises ConfigurationError (an address in use, a driver missing) with nothing left running.
+        Raises ConfigurationError (address in use, driver missing, open door) with nothing left running.
         """
+        if Role.INGRESS in self._roles:
+            for door in refuse_open_doors(self._settings):
+                _log.warning("door.left_open", provider=door.name, remedy=f"set {door.settings}")
         running = Running()
         ops = OpsServer(self.parts)
         failure: BaseException | None = None

@@ -35,6 +35,7 @@ class OpsServer:
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen and return the address in effect (port 0 takes a free one). Raises ConfigurationError."""
         app = web.Application()
+        app.on_response_prepare.append(_as_it_is)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -71,6 +72,11 @@ class OpsServer:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _as_it_is(_: web.Request, response: web.StreamResponse) -> None:
+    """Keep browsers from reading anything else into what is JSON or text."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _json(content: Any, status: int) -> web.Response:

@@ -116,3 +116,41 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "imbridge.toml").write_text("port: 1")
     with pytest.raises(ConfigurationError, match=r"imbridge\.toml"):
         load_settings()
+
+
+@pytest.mark.parametrize("algorithm", ["RSA-SHA256", "ecdsa-sha256", "HMAC-MD5"])
+def test_signature_algorithms_that_cannot_be_checked_are_refused_naming_those_that_can(
+    monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    said = problems(monkeypatch, OPENIM__SIGNATURE_ALGORITHM=algorithm)
+    for accepted in ("HMAC-SHA1", "HMAC-SHA256", "HMAC-SHA512"):
+        assert accepted in said
+
+
+def test_a_signature_is_set_wholly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "signature_header, nonce_header" in problems(monkeypatch, OPENIM__SIGNATURE_ALGORITHM="HMAC-SHA1")
+    monkeypatch.delenv("IMBRIDGE_OPENIM__SIGNATURE_ALGORITHM")
+    said = problems(monkeypatch, OPENIM__SIGNATURE_SECRETS="the-secret")
+    assert "only with signature_algorithm" in said
+    assert "the-secret" not in said
+    whole = load(
+        monkeypatch,
+        OPENIM__SIGNATURE_ALGORITHM="hmac-sha512",
+        OPENIM__SIGNATURE_HEADER="X-Sig",
+        OPENIM__NONCE_HEADER="X-Nonce",
+        OPENIM__SIGNATURE_SECRETS="old,new",
+    )
+    assert whole.openim.signature_algorithm == "HMAC-SHA512"
+    assert len(whole.openim.signature_secrets) == 2
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "office", "2001:db8::1/32"])
+def test_networks_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, network: str) -> None:
+    said = problems(monkeypatch, OPENIM__NETWORKS=f"192.0.2.0/24,{network}")
+    assert network in said
+    assert "203.0.113.0/24" in said
+
+
+def test_networks_are_taken_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, TENCENT__NETWORKS="192.0.2.0/24, 2001:db8::/32, 198.51.100.7")
+    assert settings.tencent.networks == ("192.0.2.0/24", "2001:db8::/32", "198.51.100.7")

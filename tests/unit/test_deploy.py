@@ -160,6 +160,14 @@ def test_published_ports_are_those_listened_on(service: dict[str, Any]) -> None:
     assert {port.rsplit(":", 1)[1] for port in service.get("ports", [])} <= listened
 
 
+@pytest.mark.parametrize("file", COMPOSE)
+def test_doors_may_stand_open_only_where_nothing_is_published_beyond_this_host(file: str) -> None:
+    settings = _compose(file).get("x-settings") or next(iter(_ours(file).values()))["environment"]
+    allow = settings["IMBRIDGE_INGRESS__ALLOW_UNAUTHENTICATED"]
+    assert allow == "${IMBRIDGE_INGRESS__ALLOW_UNAUTHENTICATED:-true}", "deploy/.env can take it back"
+    assert "IMBRIDGE_INGRESS__ALLOW_UNAUTHENTICATED=false" in _text(file).partition("\nname:")[0]
+
+
 def test_the_roles_apart_cover_the_whole_bridge() -> None:
     roles = {service["command"][0] for service in _ours("compose.yaml").values()}
     assert roles == ROLES - {"run"}

@@ -49,6 +49,19 @@ def test_open_doors_on_a_public_address_are_problems_and_exit_with_1(env: dict[s
     assert "ACT" in shown.out
 
 
+def test_doors_left_open_on_purpose_are_still_named(env: dict[str, str]) -> None:
+    open_on_purpose = {
+        "IMBRIDGE_INGRESS__HOST": "0.0.0.0",
+        "IMBRIDGE_INGRESS__ALLOW_UNAUTHENTICATED": "true",
+        "IMBRIDGE_OPENIM__NETWORKS": "10.0.0.0/8",
+    }
+    said = imbridge("doctor", "--json", env=env | open_on_purpose)
+    assert said.code == 0
+    assert (levels(said)["Tencent door"], levels(said)["OpenIM door"]) == ("warning", "ok")
+    assert "left open by ingress.allow_unauthenticated" in finding(said, "Tencent door")["says"]
+    assert "networks" in finding(said, "OpenIM door")["says"]
+
+
 def test_closed_doors_on_a_public_address_are_fine(env: dict[str, str]) -> None:
     closed = {
         "IMBRIDGE_INGRESS__HOST": "0.0.0.0",
