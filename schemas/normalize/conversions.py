@@ -20,7 +20,14 @@ _DIGITS: Final = 19
 _LEAST: Final = -(2**63)
 _LATEST_SECOND: Final = 2**48 // 1000
 _EMBEDDED_DEPTH: Final = 8
-_FLAGS: Final = {"1": True, "0": False, "true": True, "false": False}
+_FLAGS: Final[Mapping[bool | int | str, bool]] = {
+    True: True,  # and 1
+    False: False,  # and 0
+    "1": True,
+    "0": False,
+    "true": True,
+    "false": False,
+}
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -98,7 +105,7 @@ def read_flag(value: Any) -> bool | None:
     """Return true or false that came as such, as 1 or 0, or in quotes; any other number or text is absent."""
     if not isinstance(value, bool | int | str):
         raise Misfit(f"must be a flag, got {type(value).__name__}")
-    return _FLAGS.get(str(value).lower())
+    return _FLAGS.get(value.lower() if isinstance(value, str) else value)
 
 
 def read_any_flag(value: Any) -> bool:
