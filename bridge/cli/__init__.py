@@ -1,5 +1,6 @@
 """The command line: ``imbridge``. Tables for people, ``--json`` for programs, messages on standard error."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from bridge.cli import (
     service,
     topics,
 )
-from bridge.cli.output import complain
+from bridge.cli.output import ReaderGone, complain
 from bridge.cli.state import use_file
 from bridge.errors import ConfigurationError, ImbridgeError, RulesRefused, UsageError
 
@@ -70,6 +71,6 @@ def main() -> None:
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except ReaderGone:  # what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -16,7 +16,18 @@ from rich.text import Text
 
 _PIPED_WIDTH = 160
 _LOOSE_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")  # what JSON lets through: DEL, and C1 in UTF-8
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output has seen enough: the command ends, and has not failed."""
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        raise ReaderGone
+
+
+_out = _Output(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 _err = Console(stderr=True, highlight=False)
 
 
@@ -50,8 +61,11 @@ def print_json(content: Any) -> None:
 
 def print_bytes(line: bytes) -> None:
     """Print one JSON document, already written, and a line end on standard output."""
-    sys.stdout.buffer.write(_LOOSE_CONTROLS.sub(_escape, line) + b"\n")
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(_LOOSE_CONTROLS.sub(_escape, line) + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
 
 
 def complain(text: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -26,7 +27,7 @@ from tests.integration.callers import (
     tencent_join,
 )
 from tests.integration.looking import tables
-from tests.integration.process_kit import Bridge, environment, get, post, running, until
+from tests.integration.process_kit import Bridge, command, environment, get, post, running, until
 
 GROUP = "im.group.v1"
 T = TypeVar("T")
@@ -96,12 +97,11 @@ class Side(NamedTuple):
     @property
     def store(self) -> str:
         """The address of the store."""
-        return f"sqlite:///{self.data_dir}/imbridge.sqlite"
+        return store_of(self.data_dir)
 
     def applied(self) -> int:
         """Return how many records of groups the projection of groups has applied so far."""
-        batches = self.bridge.events("batch.applied")
-        return sum(one["records"] for one in batches if (one["consumer"], one["topic"]) == ("groups", GROUP))
+        return applied(self.bridge)
 
     def lags(self) -> dict[str, int]:
         """Return the lag of each projection."""
@@ -109,6 +109,16 @@ class Side(NamedTuple):
         for row in self("projections", "list", "--json").json():
             found[row["projection"]] = found.get(row["projection"], 0) + (row["lag"] or 0)
         return found
+
+
+def store_of(data_dir: Path) -> str:
+    return f"sqlite:///{data_dir}/imbridge.sqlite"
+
+
+def applied(bridge: Bridge) -> int:
+    """Return how many records of groups the projection of groups has applied so far."""
+    batches = bridge.events("batch.applied")
+    return sum(one["records"] for one in batches if (one["consumer"], one["topic"]) == ("groups", GROUP))
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -423,3 +433,48 @@ def test_metrics_and_health_are_told_by_name(side: Side) -> None:
     if side.kind == "kafka":
         assert "\nimbridge_relay_lag_records" in metrics
         assert "\nimbridge_relay_records_total" in metrics
+
+
+def test_what_is_done_while_nothing_runs_counts_from_the_next_start(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    env = environment(data_dir)
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(RULE.format(name="r1", rev=1, group="g", refused="mallory"))
+    assert imbridge("rules", "publish", str(rule), env=env).code == 0
+    with running("run", data_dir=data_dir) as bridge:
+        asked = tencent_invite("g", "ada", "mallory", refused="mallory")
+        assert post(bridge.ingress + asked.path, asked.body) == (200, asked.wanted)
+        for number in range(3):
+            call = tencent_join("g", f"u{number}", number)
+            assert post(bridge.ingress + call.path, call.body) == (200, TENCENT_OK)
+        until(lambda: len(tables(store_of(data_dir)).get("members", ())) >= 3, "all is in the tables")
+        assert bridge.stop() == 0
+    held = tables(store_of(data_dir))
+    for words in (["--to-projection", "groups"], ["--to-topic", GROUP]):
+        assert imbridge("replay", "run", GROUP, *words, "--execute", env=env).code == 0
+    with running("run", data_dir=data_dir) as bridge:
+        until(lambda: applied(bridge) >= 3 + 3, "it applies the old records and those given again")
+        bridge.kill()
+    assert tables(store_of(data_dir)) == held
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with running("ingress", data_dir=data_dir) as bridge:
+        for number in range(80):
+            call = tencent_join("g", "u" * 500, number)
+            assert post(bridge.ingress + call.path, call.body) == (200, TENCENT_OK)
+        bridge.kill()
+    for words in ("--json", "--key=*"):
+        child = subprocess.Popen(
+            command("topics", "read", GROUP, words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(data_dir),
+        )
+        with child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            assert child.stdout.readline()
+            child.stdout.close()
+            assert (child.stderr.read(), child.wait(20)) == (b"", 0)

@@ -130,7 +130,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_disk_that_fills_up_refuses_facts_answers_questions_and_heals_when_space_is_freed(
+def test_a_full_disk_refuses_facts_and_answers_questions_until_space_is_freed(
     small_disk: Path,
 ) -> None:
     acknowledged: set[str] = set()
@@ -146,8 +146,14 @@ def test_a_disk_that_fills_up_refuses_facts_answers_questions_and_heals_when_spa
         assert is_refusal(call, status, body)
         return str(bridge.part("journal")["says"]).startswith("full")
 
+    fill(small_disk / "ballast")
     with running("run", data_dir=small_disk) as bridge:
+        refuses_facts_and_answers_questions(bridge)
+        assert bridge.part("journal")["says"].startswith("unusable, after-callbacks are refused: ")
+        (small_disk / "ballast").unlink()
+        until(lambda: bridge.readyz()[0] == 200, "it is ready")
         until(lambda: bridge.part("projection groups")["ok"], "the tables are made")
+
         fill(small_disk / "ballast")
         until(full, "the journal is full", 30)
         refuses_facts_and_answers_questions(bridge)
