@@ -2,12 +2,12 @@
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.config import Settings
 from bridge.errors import ConfigurationError
 
-ALLOW: str = "ingress.allow_unauthenticated"
+ALLOW: Final = "ingress.allow_unauthenticated"
 
 
 class Door(NamedTuple):
