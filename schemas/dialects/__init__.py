@@ -1,0 +1,1 @@
+"""How each vendor reads an answer to its callbacks: checkers that know nothing of how ours are written."""
