@@ -27,6 +27,9 @@ and body as they came. A field the provider did not send is absent; a patch neve
 
 `id` is the same for a repeat of the same callback. `sequence` orders facts about one subject: it is the
 vendor's time where there is one, else the moment of acceptance (then `timebasis` is `received`).
+
+How to read the topics, and what is promised: [SUBSCRIBERS.md](SUBSCRIBERS.md). For programs: the topics are
+in [asyncapi.yaml](asyncapi.yaml), the ingress is in [openapi.yaml](openapi.yaml).
 """
 _TOLD_APART: Final = """
 A repeat is told from a second callback by the identity. When a part of it is missing, operation id and body
