@@ -50,8 +50,9 @@ class Answers(NamedTuple):
     ``keep_some`` is the path of the people in the body whose list, at its first key, an answer may carry
     back with some of them left out.
     ``drop_code`` makes the act vanish while the user sees success. ``modify`` names the answer's field for
-    each normalized field that can be changed. ``constant`` holds fields every answer carries, ``echo``
-    names body fields that an answer must carry back, lest the vendor blanks them.
+    each normalized field that can be changed, with ``modify_asked_only`` those alone that the question holds.
+    ``constant`` holds fields every answer carries, ``echo`` names body fields that an answer must carry
+    back, lest the vendor blanks them.
     """
 
     deny_code: int
@@ -62,6 +63,7 @@ class Answers(NamedTuple):
     modify: Mapping[str, str] = {}
     per_target: str | None = None
     keep_some: str | None = None
+    modify_asked_only: bool = False
     constant: Mapping[str, str] = {}
 
     def partial(self) -> bool:

@@ -160,6 +160,7 @@ def _answers(section: Section) -> Answers | None:
         modify=answers.mapping("modify"),
         per_target=answers.text("per_target") or None,
         keep_some=answers.text("keep_some") or None,
+        modify_asked_only=answers.flag("modify_asked_only"),
         constant=answers.mapping("constant"),
     )
     answers.finish()

@@ -5,6 +5,7 @@ that is not one JSON object for a failure of the question, and refuses on action
 https://github.com/openimsdk/open-im-server/blob/7848d7c7354945fe7b40f6b990db8b6013a9037c/pkg/common/webhook/http_client.go
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hmac import compare_digest
@@ -13,9 +14,10 @@ from typing import Any, Final
 import orjson
 
 from bridge.errors import Unauthenticated, UnknownPath
-from bridge.providers.base import AuthenticRequest, RawRequest, Reply, code_of, named_in
+from bridge.providers.base import AuthenticRequest, RawRequest, Reply, named_in
 from bridge.providers.openim_signature import NonceSignature
-from schemas.callback import Callback
+from bridge.providers.openim_words import answer, reply_of
+from schemas.callback import UNPARSED, Callback
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision
 from schemas.normalize.lossless import read_json
@@ -28,6 +30,8 @@ _SECRET_AND_COMMAND: Final = 2
 _NOTHING: Final[tuple[str, ...]] = ()
 _SERVER_SECRET: Final = "secret"  # noqa: S105 (the name of the field, not a secret)
 """Releases 3.4.2 to 3.8.0 put the server's secret into the bodies of both register commands."""
+
+_SECRET_IN_BYTES: Final = re.compile(rb'("secret"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 
 
 class OpenIMProvider:
@@ -82,6 +86,9 @@ class OpenIMProvider:
         if isinstance(content, dict) and _SERVER_SECRET in content:
             content = {name: value for name, value in content.items() if name != _SERVER_SECRET}
             redacted = (*redacted, f"body.{_SERVER_SECRET}")
+        elif content is UNPARSED:
+            body, found = _SECRET_IN_BYTES.subn(rb'\1""', body)
+            redacted = (*redacted, f"body.{_SERVER_SECRET}") if found else redacted
         return Callback(
             NAME, request.app, command, request.query, operation_id, body, content, moment, redacted
         )
@@ -100,11 +107,9 @@ class OpenIMProvider:
 
     def reply(self, answers: Answers, decision: Decision, body: Any) -> Reply:
         """Return the decision: actionCode 0 with nextCode 1 refuses, echoed fields keep what stands."""
-        if decision.sent.kind != "allow":
-            return _answer(code_of(answers, decision), decision.reason_text or "refused", 1, {})
-        if not answers.echo or not isinstance(body, dict):
+        if decision.sent.kind == "allow" and not answers.echo:
             return _OK
-        return _answer(0, "", 0, {name: body[name] for name in answers.echo if name in body})
+        return reply_of(answers, decision, body)
 
     def _below_secret(self, request: RawRequest) -> tuple[str, ...]:
         genuine = False
@@ -122,15 +127,10 @@ def _text(header: str) -> str:
     return header if header.isascii() else header.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def _answer(code: int, message: str, following: int, more: Mapping[str, Any]) -> Reply:
-    body = {"actionCode": 0, "errCode": code, "errMsg": message, "errDlt": "", "nextCode": following, **more}
-    return Reply(200, orjson.dumps(body))
-
-
 @lru_cache(maxsize=256)
 def _failure(status: int, why: str) -> Reply:
     body = {"actionCode": 1, "errCode": _FAILURE_CODE, "errMsg": why, "errDlt": "", "nextCode": 0}
     return Reply(status, orjson.dumps(body))
 
 
-_OK: Final = _answer(0, "", 0, {})
+_OK: Final = answer(0, "", 0, {})

@@ -31,18 +31,19 @@ def compile_path(path: str) -> Getter:
 
 
 def first_of(paths: tuple[str, ...]) -> Getter:
-    """Return a function to the first of several paths at which there is something: not null, not empty."""
+    """Return a function to the first of several paths at which something stands, else to empty text if any."""
     getters = tuple(compile_path(path) for path in paths)
     if len(getters) == 1:
         return getters[0]
 
     def read(body: Mapping[str, Any]) -> Any:
-        value = None
+        empty = None
         for getter in getters:
             value = getter(body)
             if value is not None and value != "":
                 return value
-        return value
+            empty = value if empty is None else empty
+        return empty
 
     return read
 

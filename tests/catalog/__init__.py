@@ -12,9 +12,11 @@ import orjson
 from schemas.catalog_rows import Row
 from schemas.normalize.conversions import OBJECTS
 from schemas.normalize.fields import Field
+from schemas.normalize.shapes import OBJECTS_OR_ONE, ROSTER
 
 FOLDER = Path(__file__).parent
 OPAQUE = ("any", "embedded")
+LISTS = (OBJECTS, OBJECTS_OR_ONE, ROSTER)
 
 
 def listed(provider: str) -> dict[str, list[str]]:
@@ -54,7 +56,7 @@ def _paths(fields: tuple[Field, ...], only: tuple[str, ...] = ()) -> Iterator[st
             plain = _plain(path)
             if not only or field.conversion in only:
                 yield plain
-            below = f"{plain}[]." if field.conversion == OBJECTS else f"{plain}."
+            below = f"{plain}[]." if field.conversion in LISTS else f"{plain}."
             for inner in _paths(field.items, only):
                 yield inner if path == "." else f"{below}{inner}"
 

@@ -36,9 +36,9 @@ CHANGES = st.one_of(
 )
 EFFECTS = st.one_of(
     st.sampled_from([Effect("allow"), Effect("deny"), Effect("drop")]),
-    st.lists(st.sampled_from(["ada", "bo", "cy"]) | st.text(max_size=8), max_size=4).map(
-        lambda refused: Effect("refuse_members", tuple(refused))
-    ),
+    st.lists(
+        st.sampled_from(["ada", "bo", "cy", "u_1002", "u_1003", "u_1100"]) | st.text(max_size=8), max_size=4
+    ).map(lambda refused: Effect("refuse_members", tuple(refused))),
     CHANGES.map(lambda changes: Effect("modify", changes=changes)),
 )
 DECISIONS = st.builds(
@@ -101,15 +101,23 @@ def test_every_decision_is_answered_legally_and_as_meant(spec: CommandSpec, deci
 def meant(spec: CommandSpec, decision: Decision) -> str:
     """Return what the vendor should make of a decision."""
     effect = spec.answers.express(decision.sent)
+    if effect.kind == "modify" and spec.provider == "openim":
+        return "modify" if len(effect.changes["content"]) == 1 else "deny"
     if effect.kind == "modify":
         return "modify" if any(effect.changes.values()) or "RspData" not in spec.answers.constant else "allow"
     if effect.kind != "refuse_members":
         return effect.kind
-    if spec.answers.per_target is None:
+    if spec.answers.refuse_some is not None:
         return "some" if effect.refused else "allow"
-    targets = ["bo", "cy"] if spec.name == "Sns.CallbackPrevFriendAdd" else ["ada"]
+    targets = _people(spec)
     refused = [target for target in targets if target in effect.refused]
     return "allow" if not refused else "deny" if refused == targets else "some"
+
+
+def _people(spec: CommandSpec) -> list[str]:
+    """Return whom the example of a command is about."""
+    sample = next(sample for sample in SAMPLES if sample.spec() is spec)
+    return list(spec.question(sample.callback()._replace(json=spec.row.example)).members)
 
 
 @EACH_LOCKED

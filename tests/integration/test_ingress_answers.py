@@ -231,7 +231,7 @@ async def test_some_are_refused_where_the_vendor_can_and_all_where_it_cannot(sam
     assert spec is not None
     members = spec.question(sample.callback()).members or ("jared",)
     some = Effect("refuse_members", members[:1])
-    alone = spec.answers.per_target is not None and len(members) == 1
+    alone = spec.answers.refuse_some is None and len(members) == 1
     async with running() as bed:
         bed.rules.decision = Decision(some, some, "blocked")
         answer = await send(bed, sample)
