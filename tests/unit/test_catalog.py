@@ -63,7 +63,7 @@ def test_every_field_of_an_example_is_mapped_or_named_as_unmapped(spec: CommandS
     assert unknown(spec.row, list(fields_of(spec.row.example))) == []
 
 
-LISTED = [(provider, command) for provider in ("tencent",) for command in listed(provider)]
+LISTED = [(provider, command) for provider in ("tencent", "openim") for command in listed(provider)]
 
 
 @pytest.mark.parametrize(("provider", "command"), LISTED)
@@ -73,7 +73,7 @@ def test_every_field_the_vendor_lists_is_mapped_or_named_as_unmapped(provider: s
     assert unknown(spec.row, listed(provider)[command]) == []
 
 
-@pytest.mark.parametrize("provider", ["tencent"])
+@pytest.mark.parametrize("provider", ["tencent", "openim"])
 def test_every_row_is_one_the_vendor_lists(provider: str) -> None:
     assert {spec.name for spec in SPECS if spec.provider == provider} == set(listed(provider))
 
