@@ -13,7 +13,8 @@ An after-callback is answered with success once its events are on disk, and with
 before-callback is answered with a decision, always with status 200 once it passed the door. Command names \
 are found without regard to letter case; a command that is not known is kept verbatim and acknowledged. \
 Both base paths are configurable. Requests of the providers' bare forms are taken as well: `/` with \
-SdkAppid (Tencent), `/{command}` and `/?command=` (OpenIM)."""
+SdkAppid (Tencent), `/{command}` and `/?command=` (OpenIM). OpenIM's commercial edition may sign, in headers \
+of configured names."""
 
 REFUSALS: Final = {
     400: "No HTTP that can be read, or the body was cut off.",

@@ -16,12 +16,14 @@ from bridge.log.memory import MemoryLog
 from bridge.log.scan import Selection
 from consumers.dead_letters import redrive
 from consumers.replay import plan, replay_to_topic, selected
+from consumers.rules.publication import publish
 from schemas import asyncapi, openapi
 from schemas.__main__ import ASYNCAPI, OPENAPI
 from schemas.envelope import Envelope
 from schemas.openapi import REFUSALS
 from schemas.topics import DLQ, GROUP, OPS, RULES, TOPICS
 from tests.consuming import joined, record
+from tests.rules_kit import documents, named, rule
 from tests.samples import CATALOG, PROVIDERS, SAMPLES, Sample, decision_on
 
 TOPICS_DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(asyncapi.document(CATALOG)))
@@ -80,10 +82,21 @@ async def test_the_audit_trail_is_what_the_document_says() -> None:
     planned = await plan(log, Selection(GROUP))
     await replay_to_topic(log, planned, GROUP, actor="ops", clock=lambda: 1 << 16)
     await redrive(log, letter_of(record(joined(1))), actor="ops", moment=1 << 16)
+    await publish(log, documents(rule()))
     trail = [each.envelope() for each in await held_by(log, OPS)]
-    assert {event.type for event in trail} == said_on(OPS) - {"im.ops.rules.activated.v1"}
+    assert {event.type for event in trail} == said_on(OPS)
     for event in trail:
         check_event(event)
+
+
+async def test_published_rules_are_what_the_document_says() -> None:
+    log = MemoryLog(partitions=1)
+    await publish(log, documents(rule(), named("blocked", "jared")))
+    kept = [(orjson.loads(each.value or b"null"), each.headers) for each in await held_by(log, RULES)]
+    assert {content["kind"] for content, _ in kept} == said_on(RULES)
+    for content, headers in kept:
+        check(content["kind"], "payload", content)
+        check(content["kind"], "headers", headers)
 
 
 def test_a_dead_letter_is_what_the_document_says() -> None:
