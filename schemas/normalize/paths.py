@@ -31,7 +31,7 @@ def compile_path(path: str) -> Getter:
 
 
 def first_of(paths: tuple[str, ...]) -> Getter:
-    """Return a function to the first of several paths at which something stands, else to empty text if any."""
+    """Return a function to the first of several paths at which something stands, else to empty text."""
     getters = tuple(compile_path(path) for path in paths)
     if len(getters) == 1:
         return getters[0]
