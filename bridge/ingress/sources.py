@@ -1,6 +1,7 @@
 """The door by source: which networks a provider may call from, directly or through trusted proxies."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -49,6 +50,7 @@ class SourceGate:
         return written[0]
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address:
     """Return an address, with or without a port; an IPv4 address written as IPv6 is the IPv4 address."""
     text = text.strip()
