@@ -1,16 +1,18 @@
-"""The usual way: aiohttp and aiokafka, each callback answered once the broker has taken it, acks=all."""
+"""The usual way: aiohttp and aiokafka, each callback answered once the broker has taken it, acks=all.
 
+Written as most teams would, on uvloop though many are not: the standard library's JSON, the producer's
+defaults, the body passed on as it came.
+"""
+
+import json
 import sys
 from collections.abc import AsyncIterator
 
-import orjson
 import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
-
-from tests.bench.bare import ANSWER
 
 TOPIC = "bench.direct"
 PRODUCER = web.AppKey("PRODUCER", AIOKafkaProducer)
@@ -18,11 +20,10 @@ PRODUCER = web.AppKey("PRODUCER", AIOKafkaProducer)
 
 async def callback(request: web.Request) -> web.Response:
     """Publish the callback and answer OK."""
-    body = await request.json(loads=orjson.loads)
-    await request.app[PRODUCER].send_and_wait(
-        TOPIC, orjson.dumps(body), key=body["GroupId"].encode(), headers=[("command", b"join")]
-    )
-    return web.Response(body=ANSWER, content_type="application/json")
+    body = await request.json()
+    producer = request.app[PRODUCER]
+    await producer.send_and_wait(TOPIC, json.dumps(body).encode(), key=body["GroupId"].encode())
+    return web.json_response({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""})
 
 
 def application(bootstrap_servers: str) -> web.Application:
