@@ -109,6 +109,8 @@ def _worded(name: str, field: str, value: Any) -> Fields:
     if name in ("mentioned_ids", "user_ids"):
         if not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
             raise Unspeakable
+        if name == "user_ids" and not value:
+            raise Unspeakable  # an empty list stands for everybody
         return {field: value}
     return {field: _plain(name, value)}
 

@@ -177,8 +177,6 @@ ONE: Final = "one"
 NESTED: Final = (OBJECTS, OBJECT, ONE)
 """Conversions through fields of their own: a list of objects, one object, one object as a list of one."""
 
-NAMES: Final = (*PLAIN, CHOICE, *NESTED)
-
 
 def is_silent(value: Any) -> bool:
     """Return whether a value says nothing: absent, empty text, an empty list."""
