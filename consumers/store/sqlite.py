@@ -1,6 +1,7 @@
 """The store in one SQLite file; several processes may use it at once."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ _WRITERS = 1  # SQLite has one writer at a time: ours queue here, not in its bus
 _READERS = 2
 # Pages of 64 MB kept, and written back to the file every 16 MB of log rather than at nearly every batch.
 _MEMORY = ("cache_size=-65536", "wal_autocheckpoint=4096")
+_SWITCH_SECONDS = 0.01
 _REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
@@ -46,15 +48,30 @@ def _engine(url: str, lock_seconds: float) -> Engine:
     engine = create_engine(
         url, connect_args=arguments, pool_size=size, max_overflow=0, pool_timeout=30, hide_parameters=True
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", lambda connection, _: _prepare(connection, lock_seconds))
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _prepare(connection: Any, _: object) -> None:
+def _prepare(connection: Any, lock_seconds: float) -> None:
     """Make every commit reach the disk, and let readers go on beside the writer."""
-    for setting in ("journal_mode=WAL", "synchronous=FULL", *_MEMORY):
+    _use_wal(connection, lock_seconds)
+    for setting in ("synchronous=FULL", *_MEMORY):
         connection.execute(f"PRAGMA {setting}").close()
+
+
+def _use_wal(connection: Any, lock_seconds: float) -> None:
+    """Switch a new file to WAL, where it stays. The switch alone does not wait for the lock of another."""
+    deadline = time.monotonic() + lock_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
