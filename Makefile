@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format bench lock schemas image clean
+.PHONY: help install run demo test fuzz check format bench lock schemas image clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ demo: $(RUNTIME) ## five callbacks, a rule, two decisions, shown and checked
 
 test: $(DEV) ## all tests, those against a real Kafka and a real PostgreSQL included
 	$(BIN)/python -m pytest
+
+fuzz: $(DEV) ## a hundred thousand hostile callbacks, over every row of the catalog (some minutes)
+	IMBRIDGE_FUZZ_BODIES=100000 $(BIN)/python -m pytest -q tests/contract/test_rows_fuzz.py
 
 check: $(DEV) ## format, lint, types, imports
 	$(BIN)/ruff format --check .

@@ -43,10 +43,10 @@ def question_of(body: bytes) -> Mapping[str, Any]:
 
 
 def people_at(question: Mapping[str, Any], path: str) -> tuple[str, ...] | None:
-    """Return whom ``path`` (``list`` or ``list[].key``) names, None where the question has no such list."""
+    """Return whom ``path`` (``list`` or ``list[].key``) names, None where it is no list of such people."""
     name, _, key = path.partition("[].")
     listed = question.get(name)
     if not isinstance(listed, list):
         return None
-    said = [one.get(key) if key and isinstance(one, dict) else one for one in listed]
-    return tuple(one for one in said if isinstance(one, str) and one)
+    said = [one.get(key) if key and isinstance(one, dict) else None if key else one for one in listed]
+    return tuple(one for one in said if one) if all(isinstance(one, str) for one in said) else None
