@@ -65,7 +65,7 @@ class Service:
         self._clock = HybridClock()
         self._log: Log | None = None
         self._store = open_store(settings) if Role.CONSUME in roles else None
-        self._draining = False
+        self._started = self._draining = False
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._journal: JournalKeeper | None = None
@@ -91,6 +91,7 @@ class Service:
             ops_at = await ops.start(self._settings.ops.host, self._settings.ops.port)
             started = await self._start(running, _url(ops_at))
             _log.info("service.started", roles=sorted(self._roles), **started._asdict())
+            self._started = True
             _settle_collector()
             if announce:
                 announce(started)
@@ -110,6 +111,8 @@ class Service:
     def parts(self) -> Mapping[str, Part]:
         """Return how every part of the process is doing."""
         parts: dict[str, Part] = {}
+        if not self._started:
+            parts["process"] = Part(False, "starting", gates=True)
         if self._draining:
             parts["process"] = Part(False, "stopping: finishing what is in flight", gates=True)
         if self._journal is not None and self._ingress is not None:
