@@ -18,6 +18,9 @@ from schemas.decisions import Decision
 Fields = dict[str, Any]
 
 _INT32: Final = range(-(2**31), 2**31)
+_INT64: Final = range(-(2**63), 2**63)
+_USER_NUMBERS: Final = {"createTime": _INT64, "appMangerLevel": _INT32, "globalRecvMsgOpt": _INT32}
+_USER: Final = {"userID", "nickname", "faceURL", "ex", *_USER_NUMBERS}
 _NUMBERS: Final = frozenset({"needVerification", "lookMemberInfo", "applyMemberFriend"})
 """Echoed fields that are numbers; all others are text."""
 
@@ -82,9 +85,20 @@ def _kept(answers: Answers, refused: tuple[str, ...], asked: Mapping[str, Any]) 
     name, in_objects, key = (answers.keep_some or "").partition("[].")
     said = asked.get(name)
     kept = [one for one in said or () if _who(one, key) not in refused] if isinstance(said, list) else []
-    if not kept or not all(isinstance(one, dict if in_objects else str) for one in kept):
+    if not kept or not all(_is_user(one) if in_objects else isinstance(one, str) for one in kept):
         raise Unspeakable
     return {name: kept}
+
+
+def _is_user(one: Any) -> bool:
+    """Say whether the server can read a user carried back; a wrong type would spoil the whole answer."""
+    return isinstance(one, dict) and all(
+        type(value) is int and value in _USER_NUMBERS[name]
+        if name in _USER_NUMBERS
+        else isinstance(value, str)
+        for name, value in one.items()
+        if value is not None and name in _USER
+    )
 
 
 def _who(one: Any, key: str) -> Any:

@@ -166,3 +166,12 @@ def test_a_change_in_openims_words(command: str, effect: Effect, changed: dict[s
 def test_a_change_of_a_group_stands_among_what_is_echoed() -> None:
     answer = more(said(SET, change(name="Owls", extension="x")))
     assert (answer["groupID"], answer["groupName"], answer["ex"]) == ("g_2001", "Owls", "x")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"userID": 0}, {"createTime": "now"}, {"appMangerLevel": 2**31}, {"ex": True}]
+)
+def test_a_user_the_server_could_not_read_is_not_carried_back(wrong: dict[str, Any]) -> None:
+    users = [{"userID": "ada", **wrong}, {"userID": "bo"}]
+    answer = said("callbackBeforeUserRegisterCommand", Effect("refuse_members", ("bo",)), {"users": users})
+    assert (answer["nextCode"], "users" in answer) == (1, False)
