@@ -26,8 +26,8 @@ from tests.integration.callers import (
     tencent_invite,
     tencent_join,
 )
-from tests.integration.looking import tables
-from tests.integration.process_kit import Bridge, command, environment, get, post, running, until
+from tests.looking import tables
+from tests.process_kit import Bridge, command, environment, get, post, running, until
 
 GROUP = "im.group.v1"
 T = TypeVar("T")

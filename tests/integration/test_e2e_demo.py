@@ -9,8 +9,8 @@ import pytest
 from bridge.cli import demo
 from bridge.providers.tencent import TencentProvider
 from tests.command_line import imbridge
-from tests.integration.process_kit import command, environment
 from tests.parts import KafkaServer
+from tests.process_kit import command, environment
 
 
 def test_embedded_it_shows_answers_events_tables_and_decisions_and_exits_with_0(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.topics import TOPICS
 from tests.command_line import imbridge
 from tests.integration.callers import Call, openim_join, tencent_invite, tencent_join
-from tests.integration.looking import members, on_kafka
-from tests.integration.process_kit import Bridge, environment, get, post, running, until
+from tests.looking import members, on_kafka
 from tests.parts import KafkaServer
 from tests.parts.kafka import PASSWORD
+from tests.process_kit import Bridge, environment, get, post, running, until
 
 OLD_TOKEN, TOKEN = "token-of-yesterday", "token-of-today"
 PATH_SECRET = "unguessable-path-segment"

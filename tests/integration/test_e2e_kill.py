@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tests.command_line import imbridge
 from tests.integration.callers import Callers
-from tests.integration.looking import firsts, members, on_kafka
-from tests.integration.process_kit import environment, running, until
+from tests.looking import firsts, members, on_kafka
 from tests.parts import KafkaServer
 from tests.parts.process import free_port
+from tests.process_kit import environment, running, until
 
 ROUNDS = 3
 A_ROUND = 150

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tests.command_line import imbridge
 from tests.integration.callers import Callers, tencent_invite
-from tests.integration.looking import Event, firsts, on_kafka
-from tests.integration.process_kit import Bridge, environment, post, running, until
+from tests.looking import Event, firsts, on_kafka
 from tests.parts import KafkaServer
+from tests.process_kit import Bridge, environment, post, running, until
 
 GROUP = "im.group.v1"
 RULE = """\

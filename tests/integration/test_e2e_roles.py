@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tests.command_line import imbridge
 from tests.integration.callers import Callers
-from tests.integration.looking import members, on_kafka
-from tests.integration.process_kit import environment, running, until
+from tests.looking import members, on_kafka
 from tests.parts import KafkaServer
 from tests.parts.process import free_port
+from tests.process_kit import environment, running, until
 
 
 def test_ingress_relay_and_consume_work_apart_over_kafka(

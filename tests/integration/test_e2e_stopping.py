@@ -20,7 +20,7 @@ from tests.integration.callers import (
     tencent_invite,
     tencent_join,
 )
-from tests.integration.process_kit import Bridge, environment, post, running, until
+from tests.process_kit import Bridge, environment, post, running, until
 
 BROKEN_SYNC = """
 import errno, os, pathlib

@@ -7,9 +7,9 @@ import pytest
 
 from tests.command_line import imbridge
 from tests.integration.callers import Callers
-from tests.integration.looking import checkpoint_logs, on_kafka, tables
-from tests.integration.process_kit import environment, running, until
+from tests.looking import checkpoint_logs, on_kafka, tables
 from tests.parts import KafkaServer
+from tests.process_kit import environment, running, until
 
 
 @pytest.fixture(scope="module")

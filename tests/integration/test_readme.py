@@ -19,8 +19,8 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from tests.integration.process_kit import until
 from tests.parts.process import free_ports
+from tests.process_kit import until
 
 ROOT = Path(__file__).parents[2]
 SECTION = "## Sixty seconds"
