@@ -1,7 +1,9 @@
 """``imbridge catalog``: the callback commands that are known, and what each becomes."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from bridge.cli.output import print_json, print_table
@@ -56,7 +58,7 @@ def show_command(
         print_json([_whole(spec) for spec in found])
         return
     for spec in found:
-        print_table(spec.name, ("", ""), list(_whole(spec).items()))
+        print_table(spec.name, ("", ""), _for_people(_whole(spec)))
 
 
 def _whole(spec: CommandSpec) -> dict[str, Any]:
@@ -73,3 +75,20 @@ def _whole(spec: CommandSpec) -> dict[str, Any]:
         "pages": list(row.pages),
         "example": dict(row.example),
     }
+
+
+def _for_people(whole: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    identity = ", else ".join(" + ".join(parts) for parts in whole["identity"])
+    plain = {**whole, "identity": identity, "example": orjson.dumps(whole["example"]).decode()}
+    if plain["answers"]:
+        plain["answers"] = plain["answers"] | {"codes": "{} to {}".format(*plain["answers"]["codes"])}
+    return [(name, _told(value)) for name, value in plain.items()]
+
+
+def _told(value: Any) -> str | None:
+    """Return a value in words, None where it says nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {told}" for name, one in value.items() if (told := _told(one))) or None
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(str(one) for one in value) or None
+    return None if value is None or value is False or value == "" else str(value)

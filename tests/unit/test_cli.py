@@ -163,3 +163,11 @@ def test_the_banner_shows_placeholders_instead_of_secrets(monkeypatch: pytest.Mo
     assert "SdkAppid=1400000042" in text
     assert "http://h:1/openim/$SECRET/callback" in text
     assert "RequestTime=$T&Sign=$SIGN" in text
+
+
+def test_a_command_of_the_catalog_is_shown_in_words(env: dict[str, str]) -> None:
+    said = imbridge("catalog", "show", "group.callbackbeforeinvitejoingroup", env=env)
+    assert said.code == 0
+    assert "deny_code 1, codes 10100 to 10200, refuse_some RefusedMembers_Account" in said.out
+    assert "group_id, group_type, inviter_id, invitee_ids" in said.out
+    assert not [syntax for syntax in ("None", "()", "[]", "['", "False") if syntax in said.out]
