@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test fuzz check format bench lock schemas image clean
+.PHONY: help install run demo test fuzz soak check format bench lock schemas image clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test: $(DEV) ## all tests, those against a real Kafka and a real PostgreSQL incl
 
 fuzz: $(DEV) ## a hundred thousand hostile callbacks, over every row of the catalog (some minutes)
 	IMBRIDGE_FUZZ_BODIES=100000 $(BIN)/python -m pytest -q tests/contract/test_rows_fuzz.py
+
+soak: $(DEV) ## the faults' long form, some hours: IMBRIDGE_SEED meets a failure again
+	IMBRIDGE_SOAK=1 $(BIN)/python -m pytest tests/faults
 
 check: $(DEV) ## format, lint, types, imports
 	$(BIN)/ruff format --check .

@@ -10,10 +10,11 @@ from typing import TypeVar
 import pytest
 
 from tests.parts import KafkaServer, PartMissing, PostgresServer, start_kafka, start_postgres
+from tests.parts.proxy import Proxy
 
 Part = TypeVar("Part")
 FIXTURES = {
-    "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka"},
+    "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka", "distant_kafka"},
     "postgres": {"postgres", "postgres_url", "postgres_database", "own_postgres"},
 }
 _marks: dict[str, list[str]] = {}
@@ -56,6 +57,14 @@ def absent_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone that has an address and is not started yet."""
     with _had(start_kafka(own=True, running=False, quick=True)) as server:
         yield server
+
+
+@pytest.fixture
+def distant_kafka() -> Iterator[tuple[KafkaServer, Proxy]]:
+    """A broker of this test alone, reached only through a proxy that can become a black hole."""
+    with Proxy() as proxy, _had(start_kafka(own=True, quick=True, advertised=proxy.address)) as server:
+        proxy.target = server.listens_at
+        yield server, proxy
 
 
 @pytest.fixture(scope="session")

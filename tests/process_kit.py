@@ -54,7 +54,7 @@ class Bridge:
         self._begun = time.monotonic()
         place = data_dir.parent
         place.mkdir(parents=True, exist_ok=True)
-        name = f"{'-'.join(words)}-{time.monotonic_ns()}"
+        name = f"{words[0]}-{time.monotonic_ns()}"
         self._out, self._err = place / f"{name}.out", place / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._child = subprocess.Popen(
@@ -82,6 +82,11 @@ class Bridge:
         whole = self.err.rpartition("\n")[0]
         found = [orjson.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [event for event in found if name in (None, event["event"])]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._child.poll() is None
 
     def until_event(self, name: str, seconds: float = 20.0) -> dict[str, Any]:
         """Return the latest log line of this event, once there is one."""
@@ -137,9 +142,13 @@ class Bridge:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end within {seconds:g} s: {self.err[-3000:]}") from None
 
-    def stop(self) -> int:
-        """Ask it to stop (SIGTERM) and return its exit code."""
+    def terminate(self) -> None:
+        """Ask it to stop (SIGTERM)."""
         self.signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """Ask it to stop and return its exit code."""
+        self.terminate()
         return self.wait()
 
     def end(self) -> None:

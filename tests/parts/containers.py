@@ -46,6 +46,14 @@ class Container:
         if self._starts:
             self._box.get_wrapped_container().stop(timeout=0 if kill else 10)
 
+    def suspend(self) -> None:
+        """Freeze every process of the container."""
+        self._box.get_wrapped_container().pause()
+
+    def resume(self) -> None:
+        """Let a frozen container go on."""
+        self._box.get_wrapped_container().unpause()
+
     def remove(self) -> None:
         """End the server and throw its data away."""
         if self._box.get_wrapped_container() is not None:

@@ -22,18 +22,28 @@ STARTED = "Kafka Server started"
 class _Engine(Protocol):
     def start(self) -> None: ...
     def stop(self, *, kill: bool) -> None: ...
+    def suspend(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class KafkaServer:
     """One broker at ``bootstrap_servers``. ``how`` says where it comes from.
 
+    ``listens_at`` is the broker's own port, another where clients are told an advertised address.
     With ``sasl`` clients speak SASL_PLAINTEXT, mechanism PLAIN, as USERNAME with PASSWORD.
     """
 
     def __init__(
-        self, bootstrap_servers: str, how: str, engine: _Engine | None, *, sasl: bool = False
+        self,
+        bootstrap_servers: str,
+        how: str,
+        engine: _Engine | None,
+        *,
+        sasl: bool = False,
+        listens_at: str = "",
     ) -> None:
         self.bootstrap_servers = bootstrap_servers
+        self.listens_at = listens_at or bootstrap_servers
         self.how = how
         self.sasl = sasl
         self._engine = engine
@@ -58,6 +68,14 @@ class KafkaServer:
         """Start the broker again at the same address with the same data; returns once it accepts clients."""
         self._own().start()
 
+    def suspend(self) -> None:
+        """Stop the broker in its tracks: connections stay open, nothing is answered."""
+        self._own().suspend()
+
+    def resume(self) -> None:
+        """Let a suspended broker go on."""
+        self._own().resume()
+
     def _own(self) -> _Engine:
         if self._engine is None:
             raise PartMissing(f"{self.bootstrap_servers} was given in {ADDRESS}: it is not ours to stop")
@@ -72,15 +90,17 @@ def start_kafka(
     running: bool = True,
     quick: bool = False,
     settings: Mapping[str, str] | None = None,
+    advertised: str = "",
 ) -> Iterator[KafkaServer]:
     """Yield a broker and end it afterwards. Raises PartMissing, saying everything that was tried.
 
     ``own``: not the shared one given in the environment, so that it may be stopped. With ``running=False``
     it has an address but is not started yet. ``quick``: it starts in half the time and is slower then, which
     is for tests, not for benches. ``settings`` are added to the broker's properties.
+    ``advertised``: the address clients are told, where something of the caller's stands before the broker.
     """
     address = os.environ.get(ADDRESS)
-    if address and not (own or sasl or settings):
+    if address and not (own or sasl or settings or advertised):
         yield KafkaServer(address, f"address in {ADDRESS}", None)
         return
     wanted = {**(_RESTARTS if own else {}), **(_SASL if sasl else {}), **(settings or {})}
@@ -88,7 +108,9 @@ def start_kafka(
     with ExitStack() as ending:
         for make in (_in_container, _from_jars):
             try:
-                server = ending.enter_context(make(wanted, sasl=sasl, running=running, quick=quick))
+                server = ending.enter_context(
+                    make(wanted, sasl=sasl, running=running, quick=quick, advertised=advertised)
+                )
             except PartMissing as reason:
                 tried.append(str(reason))
             else:
@@ -150,15 +172,26 @@ class _Jars:
         if self._server is not None:
             self._server.end(kill=kill)
 
+    def suspend(self) -> None:
+        assert self._server is not None
+        self._server.suspend()
+
+    def resume(self) -> None:
+        assert self._server is not None
+        self._server.resume()
+
 
 @contextmanager
-def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool) -> Iterator[KafkaServer]:
+def _from_jars(
+    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool, advertised: str
+) -> Iterator[KafkaServer]:
     runtime, jars = java(), kafka_jars()
     place = Path(tempfile.mkdtemp(prefix="imbridge-kafka-"))
     client, internal, controller = free_ports(3)
     ports = client, internal, controller
     address = f"127.0.0.1:{ports[0]}"
-    properties = {**_properties("127.0.0.1", ports, address, str(place / "data")), **wanted}
+    told = advertised or address
+    properties = {**_properties("127.0.0.1", ports, told, str(place / "data")), **wanted}
     config = place / "server.properties"
     config.write_text(_text(properties))
     jvm: Command = [runtime, "-cp", f"{jars}/*", "-Xms256m", "-Xmx512m", *(QUICK if quick else ())]
@@ -169,7 +202,8 @@ def _from_jars(wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: b
         shutil.copytree(formatted_data(CLUSTER_ID, _text(plain)), place / "data")
         if running:
             engine.start()
-        yield KafkaServer(address, f"jars in {jars}, run by {runtime}", engine, sasl=sasl)
+        how = f"jars in {jars}, run by {runtime}"
+        yield KafkaServer(told, how, engine, sasl=sasl, listens_at=address)
     finally:
         engine.stop(kill=True)
         shutil.rmtree(place, ignore_errors=True)
@@ -181,12 +215,13 @@ def _text(properties: Mapping[str, str]) -> str:
 
 @contextmanager
 def _in_container(
-    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool
+    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool, advertised: str
 ) -> Iterator[KafkaServer]:
     box = container(IMAGE)
     port = free_port()
     address = f"{box.get_docker_client().host()}:{port}"
-    properties = {**_properties("0.0.0.0", (9092, 9094, 9093), address, "/tmp/kafka-data"), **wanted}
+    told = advertised or address
+    properties = {**_properties("0.0.0.0", (9092, 9094, 9093), told, "/tmp/kafka-data"), **wanted}
     box.with_bind_ports(9092, port).with_env("CLUSTER_ID", CLUSTER_ID)
     box.with_env("KAFKA_HEAP_OPTS", "-Xms256m -Xmx512m")
     if quick:
@@ -197,7 +232,7 @@ def _in_container(
     try:
         if running:
             engine.start()
-        yield KafkaServer(address, f"container of {IMAGE}", engine, sasl=sasl)
+        yield KafkaServer(told, f"container of {IMAGE}", engine, sasl=sasl, listens_at=address)
     finally:
         engine.remove()
 

@@ -3,8 +3,9 @@
 Whoever starts a server may be interrupted or killed at any moment; the pipe then closes by itself and the
 server is ended. Being the server's parent, the leash never signals a process id that was given away again.
 
-Usage: ``python leash.py SIGNAL UID command...``. A line ``kill`` ends the server without warning; the end of
-input, or any other line, sends SIGNAL and kills it after ten seconds. UID ``-`` is our own.
+Usage: ``python leash.py SIGNAL UID command...``. A line ``suspend`` stops the server in its tracks and
+``resume`` lets it go on; ``kill`` ends it without warning; the end of input, or any other line, sends SIGNAL
+and kills it after ten seconds. UID ``-`` is our own.
 """
 
 import os
@@ -15,13 +16,17 @@ import threading
 from typing import IO
 
 PATIENCE_SECONDS = 10
+PASSING = {"suspend": signal.SIGSTOP, "resume": signal.SIGCONT}
 
 
 def _obey(server: "subprocess.Popen[bytes]", orders: IO[str], ask: signal.Signals) -> None:
-    if orders.readline().strip() == "kill":
+    while (order := orders.readline().strip()) in PASSING:
+        server.send_signal(PASSING[order])
+    if order == "kill":
         server.kill()
         return
     server.send_signal(ask)
+    server.send_signal(signal.SIGCONT)  # one that is suspended would never hear of it
     try:
         server.wait(PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:

@@ -86,6 +86,19 @@ class Server:
                 raise PartMissing(f"the server was not ready after {seconds} s: {self.said()[-1500:]}")
             time.sleep(0.02)
 
+    def suspend(self) -> None:
+        """Stop the server in its tracks (SIGSTOP): its sockets stay open and nobody answers."""
+        self._order(b"suspend\n")
+
+    def resume(self) -> None:
+        """Let a suspended server go on."""
+        self._order(b"resume\n")
+
+    def _order(self, order: bytes) -> None:
+        assert self._leash.stdin is not None
+        self._leash.stdin.write(order)
+        self._leash.stdin.flush()
+
     def end(self, *, kill: bool = False) -> None:
         """End the server, orderly or without warning, and wait for that. Ending it twice is fine."""
         if self._leash.stdin is not None and not self._leash.stdin.closed:
