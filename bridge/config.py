@@ -97,7 +97,8 @@ class _Section(BaseModel):
 class IngressSettings(_Section):
     """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for the disk.
 
-    ``share_port`` lets several processes listen on one port, a journal each. ``trusted_hops`` counts the
+    ``workers`` processes take callbacks in, a journal each, under one that watches over them; ``share_port``
+    lets several such services listen on one port. ``trusted_hops`` counts the
     proxies in front that write X-Forwarded-For. ``allow_unauthenticated`` lets it start with an open door.
     """
 
@@ -106,6 +107,7 @@ class IngressSettings(_Section):
     body_bytes: Size = 1024 * 1024
     body_seconds: Seconds = 10.0
     max_waiting: Count = 4096
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     share_port: bool = False
     trusted_hops: Annotated[int, Field(ge=0, le=16)] = 0
     allow_unauthenticated: bool = False

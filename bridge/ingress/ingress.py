@@ -1,6 +1,7 @@
 """The ingress as one component: made of plain values, started, drained, stopped."""
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Collection, Mapping, Sequence
 
 from bridge import telemetry
 from bridge.ingress.after import AfterPath
@@ -67,6 +68,12 @@ class Ingress:
         address = await self._server.listen(host, port, share_port=share_port)
         self._state.listening = True
         return address
+
+    async def accept_from(self, listening: Collection[socket.socket]) -> None:
+        """Accept connections from exactly these listening sockets, which whoever opened them closes."""
+        if not self._state.draining:
+            await self._server.accept_from(listening)
+            self._state.listening = bool(listening)
 
     def use_journal(self, journal: Journal | None) -> None:
         """Append to this journal from now on; None refuses after-callbacks until there is one."""

@@ -1,13 +1,15 @@
 """The HTTP server of the ingress: it listens, keeps the connections, and lets go of them."""
 
 import asyncio
+import socket
+from collections.abc import Collection
 from typing import Final
 
 from bridge.errors import ConfigurationError
 from bridge.ingress.dispatch import Dispatch
 from bridge.ingress.protocol import CallbackConnection, Limits
 
-_BACKLOG: Final = 1024
+BACKLOG: Final = 1024
 _SWEEP_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 
@@ -21,6 +23,7 @@ class CallbackServer:
         self.connections: set[CallbackConnection] = set()
         self._dispatch = dispatch
         self._listener: asyncio.Server | None = None
+        self._inherited: dict[socket.socket, asyncio.Server] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
     async def listen(self, host: str, port: int, *, share_port: bool) -> tuple[str, int]:
@@ -31,7 +34,7 @@ class CallbackServer:
                 lambda: CallbackConnection(self, self._dispatch, loop),
                 host,
                 port,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 reuse_port=share_port or None,
             )
         except OSError as error:
@@ -42,11 +45,24 @@ class CallbackServer:
         address = self._listener.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
+    async def accept_from(self, listening: Collection[socket.socket]) -> None:
+        """Accept from exactly these sockets from now on. They stay open: whoever opened them closes them."""
+        loop = asyncio.get_running_loop()
+        for sock in self._inherited.keys() - set(listening):
+            self._inherited.pop(sock).close()
+        for sock in set(listening) - self._inherited.keys():
+            self._inherited[sock] = await loop.create_server(
+                lambda: CallbackConnection(self, self._dispatch, loop), sock=sock.dup(), backlog=BACKLOG
+            )
+        if self._sweep is None:
+            self._sweep_later(loop)
+
     async def close(self, timeout: float) -> None:
         """Accept nothing more, finish the requests that are here; after ``timeout`` seconds cut them off."""
         self.draining = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in (self._listener, *self._inherited.values()):
+            if listener is not None:
+                listener.close()
         try:
             async with asyncio.timeout(timeout):
                 await self._ended()
