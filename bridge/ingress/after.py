@@ -40,8 +40,8 @@ class Waiting:
 class AfterPath:
     """Keeps after-callbacks, and every callback that no row knows.
 
-    At most ``max_waiting`` wait for the disk; what comes beyond is refused at once, so that questions are
-    answered however far the disk is behind.
+    At most ``max_waiting`` wait for their turn or the disk; ``refusal`` turns away what comes beyond, so that
+    questions are answered however far the disk is behind. What it let in is kept, stopping or not.
     """
 
     def __init__(
@@ -58,6 +58,20 @@ class AfterPath:
         self._guard, self._max_waiting = guard, max_waiting
         self._seldom = Seldom()
 
+    def refusal(self, provider: Provider, command: str, *, crowded: bool = False) -> Reply | None:
+        """Return the failure answer where nothing more is kept now: to be asked before a body is read.
+
+        ``crowded`` says that the caller's connection is one more than there are places.
+        """
+        state = self._state
+        if state.draining:
+            return self._refuse(provider, command, "stopping")
+        if state.journal is None or state.journal_failed:
+            return self._refuse(provider, command, "journal_unusable")
+        if crowded or state.waiting >= self._max_waiting:
+            return self._refuse(provider, command, "overload")
+        return None
+
     def keep(
         self,
         provider: Provider,
@@ -73,12 +87,8 @@ class AfterPath:
         command = UNKNOWN if spec is None else spec.name
         state = self._state
         journal = state.journal
-        if state.draining:
-            return self._refuse(provider, command, "stopping")
         if journal is None or state.journal_failed:
             return self._refuse(provider, command, "journal_unusable")
-        if state.waiting >= self._max_waiting:
-            return self._refuse(provider, command, "overload")
         topic, envelopes = self._events(spec, callback)
         key = fingerprint(signed, callback.body, [event.id for event in envelopes]) if signed else b""
         if key and self._guard.knows(key):

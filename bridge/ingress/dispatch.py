@@ -36,6 +36,11 @@ class Opened(NamedTuple):
     request: AuthenticRequest
     spec: CommandSpec | None
 
+    @property
+    def is_question(self) -> bool:
+        """Say whether the URL alone tells that this is a before-callback."""
+        return self.spec is not None and self.spec.phase == "before"
+
 
 class Dispatch:
     """Answers requests. Nothing here raises but cancellation: a bug of ours is answered, too."""
@@ -56,10 +61,13 @@ class Dispatch:
         self._tally, self._log = tally, log
         self._seldom = Seldom()
 
-    def open(self, method: str, target: str, headers: MultiMapping[str], peer: str) -> Opened | Reply:
-        """Return the request once it passed the door, else the answer that ends it.
+    def open(
+        self, method: str, target: str, headers: MultiMapping[str], peer: str, *, crowded: bool = False
+    ) -> Opened | Reply:
+        """Return the request once it passed the door and has a place, else the answer that ends it.
 
-        ``peer`` is the address at the other end of the connection.
+        ``peer`` is the address at the other end of the connection; ``crowded`` says that there is a place for
+        questions alone.
         """
         if method != "POST":
             return self._end(POST_ONLY, "method")
@@ -67,7 +75,10 @@ class Dispatch:
         route = self._routes.find(segments, query)
         if route is None:
             return self._end(NOT_FOUND, "path")
-        return self._authenticate(route, query, headers, peer)
+        opened = self._authenticate(route, query, headers, peer)
+        if isinstance(opened, Reply) or opened.is_question or (opened.spec is None and not crowded):
+            return opened
+        return self._after.refusal(opened.provider, _name(opened.spec), crowded=crowded) or opened
 
     def answer(self, opened: Opened, body: bytes) -> Reply | Waiting:
         """Return the answer to a request whose body has arrived, or what waits for the disk."""
@@ -77,6 +88,10 @@ class Dispatch:
             callback = provider.parse(request, body, self._clock.tick())
             if spec is None:
                 spec, callback = self._named_by_body(provider, callback)
+                is_question = spec is not None and spec.phase == "before"
+                refused = None if is_question else self._after.refusal(provider, _name(spec))
+                if refused is not None:
+                    return refused
             if spec is None or spec.phase == "after":
                 return self._after.keep(provider, spec, callback, started, request.signed)
             reply = self._before.answer(provider, spec, callback)
@@ -102,7 +117,7 @@ class Dispatch:
         if spec is not None and spec.phase == "before":
             return self._before.fall_back(provider, spec, str(error))
         outcome = _UNREAD.get(error.status, "cut_off")
-        self._tally.callback(provider.name, UNKNOWN if spec is None else spec.name, outcome)
+        self._tally.callback(provider.name, _name(spec), outcome)
         self._note("callback.unread", provider.name, outcome, error=str(error))
         return provider.failure(error.status, str(error))
 
@@ -140,7 +155,7 @@ class Dispatch:
         self._log.error("callback.failed", provider=provider.name, exc_info=error)
         if spec is not None and spec.phase == "before":
             return self._before.fall_back(provider, spec, f"answering failed: {type(error).__name__}")
-        self._tally.callback(provider.name, UNKNOWN if spec is None else spec.name, "failed")
+        self._tally.callback(provider.name, _name(spec), "failed")
         return provider.failure(503, "internal error")
 
     def _end(self, reply: Reply, outcome: str, provider: str = UNKNOWN, **more: Any) -> Reply:
@@ -153,3 +168,7 @@ class Dispatch:
         count = self._seldom.due(event, provider, reason)
         if count:
             self._log.warning(event, provider=provider, reason=reason, count=count, **more)
+
+
+def _name(spec: CommandSpec | None) -> str:
+    return UNKNOWN if spec is None else spec.name

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
@@ -178,6 +179,31 @@ async def test_beyond_the_bound_of_those_that_wait_is_refused_at_once(sample: Sa
         assert (await wire.answer()).status == 200
         bed.journal.held = False
         assert (await send(bed, sample)).status == 200
+
+
+@ONE_AFTER
+async def test_what_is_refused_for_want_of_a_place_is_refused_before_its_body_comes(sample: Sample) -> None:
+    async with running(journal=ShelfJournal(held=True), max_waiting=1) as bed, bed.wire() as first:
+        first.send(request(sample.target, sample.body, sample.headers))
+        await until(lambda: bed.journal.waiting, "the first append")
+        async with bed.wire() as second:
+            second.send(request(sample.target, sample.body, sample.headers).removesuffix(sample.body))
+            answer = await second.answer()
+            assert (answer.status, answer.json) == (503, failure(sample.provider, "overload"))
+        bed.journal.release()
+
+
+@pytest.mark.parametrize("named", ["callbackAfterMemberJoinGroupCommand", "callbackNobodyKnows", ""])
+async def test_a_command_that_only_the_body_names_is_refused_once_it_is_read(named: str) -> None:
+    async with running(journal=ShelfJournal(held=True), max_waiting=1) as bed, bed.wire() as wire:
+        wire.send(request(AFTER[0].target, AFTER[0].body, AFTER[0].headers))
+        await until(lambda: bed.journal.waiting, "the first append")
+        answer = await bed.post("/openim", orjson.dumps({"callbackCommand": named}))
+        assert (answer.status, answer.json) == (503, failure("openim", "overload"))
+        asked = {"callbackCommand": "callbackBeforeInviteJoinGroupCommand", "groupID": "g"}
+        answer = await bed.post("/openim", orjson.dumps(asked | {"invitedUserIDs": ["u"]}))
+        assert answer.status == 200
+        bed.journal.release()
 
 
 @ONE_AFTER
