@@ -44,13 +44,17 @@ def open_set_aside(settings: Settings) -> Log:
 def open_kafka(settings: Settings) -> Any:
     """Return the Kafka log. Raises ConfigurationError when its driver is not installed."""
     try:
-        from bridge.log.kafka import KafkaLog  # noqa: PLC0415 an extra that may be missing
+        from bridge.log.kafka import KafkaLog, MemberBook  # noqa: PLC0415 an extra that may be missing
     except ImportError as error:
         raise ConfigurationError(
             f"kafka.bootstrap_servers is set and the driver is not installed ({error}): "
             "install it with `pip install 'imbridge[kafka]'`"
         ) from error
-    return KafkaLog(body_bytes=settings.ingress.body_bytes, **_kafka(settings.kafka))
+    return KafkaLog(
+        body_bytes=settings.ingress.body_bytes,
+        members=MemberBook(settings.data_dir / "locks"),
+        **_kafka(settings.kafka),
+    )
 
 
 def _kafka(kafka: KafkaSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from bridge.log.kafka.groups import GroupReading
 from bridge.log.kafka.log import KafkaLog
+from bridge.log.kafka.membership import MemberBook
 from bridge.log.kafka.topics import ClusterReport, Finding
 
-__all__ = ["ClusterReport", "Finding", "GroupReading", "KafkaLog"]
+__all__ = ["ClusterReport", "Finding", "GroupReading", "KafkaLog", "MemberBook"]

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import errors as driver
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from bridge.backoff import Backoff
@@ -108,6 +109,19 @@ class Cluster:
     async def groups_of(self, topic: str) -> list[GroupReading]:
         """Return the consumer groups with a member on the topic, or with committed offsets in it."""
         return await self._ask("ask for consumer groups", lambda client: groups_of(client, topic))
+
+    async def leave(self, group: str, member_id: str) -> bool:
+        """Take a member out of a consumer group; return whether it was in it. Raises LogUnavailable."""
+
+        async def ask(client: AIOKafkaClient) -> bool:
+            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            answer = await client.send(coordinator, LeaveGroupRequest(group, member_id))
+            if answer.error_code == driver.UnknownMemberIdError.errno:
+                return False
+            raise_for(answer.error_code, group)
+            return True
+
+        return await self._ask("leave a consumer group", ask)
 
     async def close(self) -> None:
         """Close the connections; the next question opens them again."""

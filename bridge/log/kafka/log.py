@@ -12,6 +12,7 @@ from bridge.log.kafka.cluster import EARLIEST, LATEST, Cluster
 from bridge.log.kafka.connection import Connection
 from bridge.log.kafka.errors import translated
 from bridge.log.kafka.groups import GroupReading
+from bridge.log.kafka.membership import MemberBook, Seat
 from bridge.log.kafka.producer import Producer
 from bridge.log.kafka.pull import Pull
 from bridge.log.kafka.reader import KafkaReader
@@ -32,7 +33,8 @@ class KafkaLog:
     Topics are named here without ``topic_prefix``; groups are prefix, ``imbridge.`` and name there.
     Missing topics are created before the first use. An append that is not taken within ``append_seconds``
     raises LogUnavailable. ``body_bytes`` is the ingress' body cap: a record of more than eight times that is
-    refused here, since a broker may drop the connection over it. Everything runs in the loop of first use.
+    refused here, since a broker may drop the connection over it. With ``members`` a process that was killed
+    is taken out of its groups by its successor. Everything runs in the loop of first use.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class KafkaLog:
         replication_factor: int | None = None,
         body_bytes: int = 1024 * 1024,
         client_id: str = "imbridge",
-        group_instance_id: str | None = None,
+        members: MemberBook | None = None,
         topics: Iterable[Topic] = tuple(TOPICS.values()),
         append_seconds: float = 15.0,
         request_seconds: float = 10.0,
@@ -70,10 +72,10 @@ class KafkaLog:
         self._suspicious_bytes = 4 * body_bytes  # of lesser values the exact size need not be known
         self._append_seconds = append_seconds
         self._group_options = {
-            "group_instance_id": group_instance_id,
             "session_timeout_ms": round(session_seconds * 1000),
             "heartbeat_interval_ms": round(session_seconds * 100),
         }
+        self._members = members
         self._cluster = Cluster(self._connection)
         self._keeper = TopicKeeper(
             self._cluster,
@@ -186,8 +188,10 @@ class KafkaLog:
 
     def subscribe(self, topics: Sequence[str], group: str, assignee: Assignee) -> KafkaSubscription:
         """Enter to read the partitions of ``topics`` that this member of ``group`` is assigned."""
-        options = {"group_id": f"{self._prefix}imbridge.{group}", **self._group_options}
-        subscription = KafkaSubscription(self, lambda: self._pull(**options), topics, assignee)
+        name = f"{self._prefix}imbridge.{group}"
+        options = {"group_id": name, **self._group_options}
+        seat = Seat(name, self._members, self._cluster)
+        subscription = KafkaSubscription(self, lambda: self._pull(**options), topics, assignee, seat)
         self._open.add(subscription)
         return subscription
 
@@ -210,6 +214,8 @@ class KafkaLog:
         if self._closing:
             await asyncio.wait(self._closing)
         await self._cluster.close()
+        if self._members is not None:
+            self._members.close()
 
     async def _ensure(self) -> Sequence[Finding]:
         report = await self._keeper.look(create=True)

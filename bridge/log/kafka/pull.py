@@ -60,6 +60,12 @@ class Pull:
         """The partitions being read, as the driver names them."""
         return self._positions.keys()
 
+    @property
+    def member_id(self) -> str:
+        """Under which id the consumer stands in its group, empty while it does not."""
+        coordinator = self.consumer._coordinator  # noqa: SLF001 the driver keeps it to itself
+        return "" if coordinator is None else str(coordinator.member_id)
+
     def place(self, partition: TopicPartition) -> Place:
         """Return a partition as the driver names it."""
         return Place(self._prefix + partition.topic, partition.partition)

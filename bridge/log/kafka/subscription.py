@@ -13,6 +13,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from bridge.errors import LogUnavailable
 from bridge.log.base import Assignee, Batch, TopicPartition
 from bridge.log.kafka.errors import DRIVER_ERRORS
+from bridge.log.kafka.membership import Seat
 from bridge.log.kafka.pull import Gone, Pull
 from bridge.log.kafka.reader import Asked, Identities, offset_gone
 from bridge.telemetry import logger
@@ -31,12 +32,18 @@ class KafkaSubscription(ConsumerRebalanceListener):
     """
 
     def __init__(
-        self, log: Asked, make: Callable[[], Pull], topics: Sequence[str], assignee: Assignee
+        self,
+        log: Asked,
+        make: Callable[[], Pull],
+        topics: Sequence[str],
+        assignee: Assignee,
+        seat: Seat,
     ) -> None:
         self._log = log
         self._make = make
         self._topics = tuple(topics)
         self._assignee = assignee
+        self._seat = seat
         self._identities = Identities(log)
         self._pull: Pull | None = None
         self._unclaimed: set[TopicPartition] = set()
@@ -104,6 +111,7 @@ class KafkaSubscription(ConsumerRebalanceListener):
         """Hold the partitions back until they are claimed. Called by the driver."""
         pull = self._pull
         if pull is not None:
+            self._seat.take(pull.member_id)
             pull.consumer.pause(*assigned)
             for place in assigned:  # any position keeps the driver from looking up a committed one
                 pull.consumer.seek(place, 0)
@@ -118,6 +126,7 @@ class KafkaSubscription(ConsumerRebalanceListener):
 
     async def _connect(self) -> Pull:
         await self._log.ready(self._topics)
+        await self._seat.clear()
         pull = self._make()
         await pull.start()
         if self._closed:
