@@ -15,12 +15,12 @@ import orjson
 from bridge.cli import decisions, groups
 from bridge.cli.demo_calls import Call, five_calls, invitation, send
 from bridge.cli.output import print_line, print_table
-from bridge.cli.service import run_loop
 from bridge.cli.state import settings
 from bridge.config import Settings
 from bridge.errors import LogError, StoreError
 from bridge.log.base import Log
 from bridge.log.scan import Selection, ranges_of, scan
+from bridge.main.loops import run_loop
 from bridge.main.opening import open_log, open_store
 from bridge.main.service import ALL_ROLES, Service, Started
 from consumers import rules

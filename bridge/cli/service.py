@@ -3,16 +3,22 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bridge.cli.banner import banner
 from bridge.cli.state import settings
 from bridge.config import Settings
+from bridge.main.loops import run_loop
 from bridge.main.service import ALL_ROLES, Role, Service, Started
+from bridge.main.workers.supervisor import Supervisor
+from schemas.catalog import Catalog
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no banner; log lines only.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that take callbacks in on the one port, a journal each.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,14 +29,14 @@ def add_to(app: typer.Typer) -> None:
     app.command("consume")(run_consume)
 
 
-def run_all(quiet: Quiet = False) -> None:
-    """Run the whole bridge in one process: ingress, relay (with Kafka) and projections."""
-    _serve(ALL_ROLES, quiet)
+def run_all(quiet: Quiet = False, workers: Workers = None) -> None:
+    """Run the whole bridge: ingress, relay (with Kafka) and projections, in one process unless told else."""
+    _serve(ALL_ROLES, quiet, workers)
 
 
-def run_ingress(quiet: Quiet = False) -> None:
+def run_ingress(quiet: Quiet = False, workers: Workers = None) -> None:
     """Take callbacks in: acknowledge after-callbacks, decide before-callbacks."""
-    _serve(frozenset({Role.INGRESS}), quiet)
+    _serve(frozenset({Role.INGRESS}), quiet, workers)
 
 
 def run_relay() -> None:
@@ -43,24 +49,16 @@ def run_consume() -> None:
     _serve(frozenset({Role.CONSUME}), quiet=True)
 
 
-def _serve(roles: frozenset[Role], quiet: bool) -> None:
-    current = settings()
-    service = Service(current, roles)
-    sys.exit(run_loop(service.run(None if quiet else _announce(current, service))))
+def _serve(roles: frozenset[Role], quiet: bool, workers: int | None = None) -> None:
+    current = settings() if workers is None else settings(ingress={"workers": workers})
+    announce = None if quiet else _announce(current)
+    if Role.INGRESS in roles and current.ingress.workers > 1:
+        sys.exit(asyncio.run(Supervisor(current, roles).run(announce)))
+    sys.exit(run_loop(Service(current, roles).run(announce)))
 
 
-def _announce(current: Settings, service: Service) -> Callable[[Started], None]:
+def _announce(current: Settings) -> Callable[[Started], None]:
     def print_banner(started: Started) -> None:
-        typer.echo(banner(current, started, service.catalog))
+        typer.echo(banner(current, started, Catalog.load()))
 
     return print_banner
-
-
-def run_loop(work: Any) -> int:
-    """Run the service on uvloop where it is installed."""
-    try:
-        import uvloop  # noqa: PLC0415 an extra speed that not every platform has
-    except ImportError:
-        return int(asyncio.run(work))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return int(runner.run(work))

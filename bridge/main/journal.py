@@ -1,6 +1,7 @@
 """Keeps the journal: opens it, with back-off if need be; forgets; watches for failure."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,8 +16,9 @@ from bridge.telemetry import JOURNAL_FULL, logger
 from schemas.topics import TOPICS
 
 _FORGET_SECONDS: Final = 5.0
+_PRESSED_SECONDS: Final = 0.5
 _CONTROL_KEEP_MS: Final = max(topic.retention_ms for topic in TOPICS.values() if topic.home == "control")
-_CONTROL_EVERY_MS: Final = 3_600_000
+_CONTROL_EVERY_SECONDS: Final = 3600.0
 _log = logger("journal")
 
 
@@ -29,7 +31,7 @@ class JournalKeeper:
     def __init__(self, settings: Settings, clock: HybridClock, accept: Callable[[SegmentLog], None]) -> None:
         self._settings, self._clock, self._accept = settings, clock, accept
         self._control = ControlLog(settings.data_dir)
-        self._control_due_ms = 0
+        self._control_due = 0.0
         self._stop = asyncio.Event()
         self.journal: SegmentLog | None = None
         self.reason = "not opened yet"
@@ -91,7 +93,8 @@ class JournalKeeper:
 
     async def _look_after(self, journal: SegmentLog) -> None:
         waits = [asyncio.create_task(event.wait()) for event in (self._stop, journal.failed)]
-        await asyncio.wait(waits, timeout=_FORGET_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        pause = _PRESSED_SECONDS if journal.is_full() else _FORGET_SECONDS
+        await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         if journal.failed.is_set():
@@ -113,6 +116,6 @@ class JournalKeeper:
             if (name == RELAY) != self._settings.embedded
         }
         journal.forget(wall_ms(), round(self._settings.journal.keep_seconds * 1000), needed)
-        if wall_ms() >= self._control_due_ms:
-            self._control_due_ms = wall_ms() + _CONTROL_EVERY_MS
+        if time.monotonic() >= self._control_due:
+            self._control_due = time.monotonic() + _CONTROL_EVERY_SECONDS
             self._control.forget(wall_ms(), _CONTROL_KEEP_MS)

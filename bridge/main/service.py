@@ -5,10 +5,11 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bridge.config import Settings
@@ -24,6 +25,7 @@ from bridge.main.parts import ingress_parts, rules_part
 from bridge.main.projecting import Projecting
 from bridge.main.relaying import Relaying
 from bridge.main.units import Deadline, Running
+from bridge.main.urls import url_of
 from bridge.ops.server import OpsServer, Part
 from bridge.telemetry import logger
 from consumers.rules import RulesConsumer
@@ -56,18 +58,33 @@ class Started(NamedTuple):
     rules: str
 
 
-class Service:
-    """One process with the given roles, made and run on one event loop."""
+class Placement(NamedTuple):
+    """Where a supervised process stands: sockets it accepts from at first, where its supervisor asks."""
 
-    def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
+    sockets: Collection[socket.socket]
+    ops_path: Path
+
+
+class Service:
+    """One process with the given roles, made and run on one event loop.
+
+    With a ``placement`` it opens no port: it is one of several under a supervisor.
+    """
+
+    def __init__(
+        self, settings: Settings, roles: frozenset[Role], placement: Placement | None = None
+    ) -> None:
         self.catalog = Catalog.load()
-        self._settings, self._roles = settings, roles
+        self._settings, self._roles, self._placement = settings, roles, placement
+        self._kind = "service" if placement is None else "worker"
+        self._drain_seconds = settings.drain_seconds
         self._clock = HybridClock()
         self._log: Log | None = None
         self._store = open_store(settings) if Role.CONSUME in roles else None
-        self._started = self._draining = False
+        self._started = self._draining = self._is_listening = False
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._accepting = asyncio.Lock()
         self._journal: JournalKeeper | None = None
         self._ingress: Ingress | None = None
         self._rules: RulesConsumer | None = None
@@ -88,9 +105,8 @@ class Service:
         failure: BaseException | None = None
         self._catch_signals()
         try:
-            ops_at = await ops.start(self._settings.ops.host, self._settings.ops.port)
-            started = await self._start(running, _url(ops_at))
-            _log.info("service.started", roles=sorted(self._roles), **started._asdict())
+            started = await self._start(running, await self._open_ops(ops))
+            _log.info(f"{self._kind}.started", roles=sorted(self._roles), **started._asdict())
             self._started = True
             _settle_collector()
             if announce:
@@ -100,13 +116,37 @@ class Service:
             left = await self._shut_down(running)
             await ops.stop()
         if failure is not None:
-            _log.error("service.failed", reason=str(failure), kind=type(failure).__name__)
-        _log.info("service.stopped", unfinished=left)
+            _log.error(f"{self._kind}.failed", reason=str(failure), kind=type(failure).__name__)
+        _log.info(f"{self._kind}.stopped", unfinished=left)
         return 1 if failure is not None or left else 0
 
-    def stop(self) -> None:
-        """Ask for an orderly stop; a second time asks for a hard one."""
-        (self._hurry if self._stopping.is_set() else self._stopping).set()
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask for an orderly stop, within ``seconds`` where that is sooner than ``drain_seconds``."""
+        if seconds is not None:
+            self._drain_seconds = min(self._drain_seconds, seconds)
+        self._stopping.set()
+
+    def hurry(self) -> None:
+        """Ask for an end at once: what is unfinished is cut short."""
+        self._stopping.set()
+        self._hurry.set()
+
+    async def accept_from(self, sockets: Collection[socket.socket]) -> None:
+        """Accept callbacks from exactly these listening sockets."""
+        if self._placement is not None:
+            self._placement = self._placement._replace(sockets=sockets)
+            if self._ingress is not None and self._is_listening:
+                await self._accept(self._ingress, self._placement)
+
+    async def _accept(self, ingress: Ingress, placement: Placement) -> None:
+        async with self._accepting:  # the sockets told last stay the ones
+            await ingress.accept_from((self._placement or placement).sockets)
+
+    async def _open_ops(self, ops: OpsServer) -> str:
+        if self._placement is None:
+            return url_of(*await ops.start(self._settings.ops.host, self._settings.ops.port))
+        await ops.start_at(self._placement.ops_path)
+        return str(self._placement.ops_path)
 
     def parts(self) -> Mapping[str, Part]:
         """Return how every part of the process is doing."""
@@ -151,10 +191,17 @@ class Service:
         if keeper.journal is not None:
             self._use(keeper.journal)
         running.start("journal", keeper)
-        listen = self._settings.ingress
-        at = await self._ingress.start(listen.host, listen.port, share_port=listen.share_port)
+        at = await self._listen(self._ingress)
         await self._rules_settled(self._rules)
-        return rules_part(self._rules).says, _url(at)
+        return rules_part(self._rules).says, at
+
+    async def _listen(self, ingress: Ingress) -> str:
+        self._is_listening = True
+        if self._placement is not None:
+            await self._accept(ingress, self._placement)
+            return ""
+        listen = self._settings.ingress
+        return url_of(*await ingress.start(listen.host, listen.port, share_port=listen.share_port))
 
     def _use(self, journal: SegmentLog) -> None:
         if self._ingress is not None:
@@ -182,7 +229,13 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError, ValueError):  # no main thread: an embedding test stops by call
-                loop.add_signal_handler(number, self.stop)
+                loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        """Stop in order; supervised, the supervisor hurries, and no signal that reaches both does."""
+        if self._stopping.is_set() and self._placement is None:
+            self.hurry()
+        self.stop()
 
     async def _until_over(self, running: Running) -> BaseException | None:
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -195,7 +248,7 @@ class Service:
         """Stop everything within the deadline, at once after a second signal; return what was cut short."""
         self._draining = True
         self._stopping.set()
-        deadline = Deadline(self._settings.drain_seconds, self._hurry)
+        deadline = Deadline(self._drain_seconds, self._hurry)
         if self._ingress is not None:
             await deadline.grant(self._ingress.stop(deadline.remaining))
         left = await running.stop(deadline)
@@ -218,8 +271,3 @@ def _settle_collector() -> None:
 async def _ask(store: Store) -> None:
     await store.open()
     await store.checkpoints()
-
-
-def _url(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
