@@ -109,12 +109,13 @@ class JournalKeeper:
 
     def _forget(self, journal: SegmentLog) -> None:
         marks = read_marks(journal.directory, read_identity(journal.directory).uuid)
-        needed = {RELAY: journal.begin_offset} if not self._settings.embedded else {}
-        needed |= {
+        needed = {
             name: mark.next_offset
             for name, mark in marks.items()
             if (name == RELAY) != self._settings.embedded
         }
+        if not needed and (not self._settings.embedded or self._settings.consumers.projections):
+            needed = {RELAY: journal.begin_offset}  # whoever is to read it could not say so yet
         journal.forget(wall_ms(), round(self._settings.journal.keep_seconds * 1000), needed)
         if time.monotonic() >= self._control_due:
             self._control_due = time.monotonic() + _CONTROL_EVERY_SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.errors import (
     ConfigurationError,
@@ -326,10 +327,72 @@ async def test_a_full_journal_refuses_while_what_it_accepted_is_still_written(
         with pytest.raises(JournalFull, match="holds 49152 of at most 49152 bytes"):
             journal.submit([record(5)])
         assert not journal.is_writable()
-        assert await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": 2}) == 1
-        await reached(journal.is_writable)
+        assert await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": 2}) == 0
+        await reached(journal.is_writable)  # what is young and relayed is forgotten for the room it takes
         await append(journal, record(6))
         assert numbers(stored(journal.directory)) == [1, 2, 3, 4, 6]
+
+
+async def test_at_its_limit_a_journal_takes_on_while_what_it_holds_is_relayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allocator, "RETRY_SECONDS", 1000)
+    async with opened(tmp_path, max_bytes=4 * SEGMENT) as journal:
+        with capture_logs() as logs:
+            for number in range(40):
+                await append(journal, record(number, size=5_000))
+                await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": number - 3})
+                assert journal.is_writable()
+        assert "segment.forgotten_early" in {each["event"] for each in logs}
+        assert "journal.filled" not in {each["event"] for each in logs}
+        assert numbers(stored(journal.directory))[-4:] == [36, 37, 38, 39]
+
+
+async def test_some_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 100 * SEGMENT
+    monkeypatch.setattr(disk, "free_bytes", lambda _: free)
+    async with opened(tmp_path) as journal:
+        free = 2 * SEGMENT - 1
+        await append(journal, record(0, size=10_000), record(1, size=10_000))
+        await reached(journal.is_full)
+        with pytest.raises(JournalFull, match=f"{free} bytes free: a segment takes {SEGMENT}, and {SEGMENT}"):
+            await append(journal, record(2, size=10_000))
+        free += 1
+        await reached(journal.is_writable)
+
+
+async def test_a_disk_that_fails_a_sync_is_no_place_to_open_a_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as journal:
+        await append(journal, record(0))
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(disk, "sync", refuse)
+        with pytest.raises(LogUnavailable, match="Input/output error"):
+            await open_at(tmp_path)
+    async with opened(tmp_path) as journal:
+        assert numbers(stored(journal.directory)) == [0]
+
+
+async def test_a_reserve_that_cannot_be_written_costs_no_segment_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as journal:
+        await append(journal, record(0, size=10_000), record(1, size=10_000))
+        await reached(lambda: bool(journal._files.reserve_room))
+        await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": 2})
+
+        def refuse(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(disk, "fill_with_zeros", refuse)
+        await append(journal, record(2, size=10_000))
+        await reached(journal.is_full)
+        assert segment_offsets(journal.directory) == [0, 1, 2]
 
 
 async def test_a_full_journal_can_be_opened_again(tmp_path: Path) -> None:

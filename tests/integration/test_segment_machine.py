@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -109,6 +110,7 @@ class SegmentMachine(RuleBasedStateMachine):
         self.acked: dict[int, Record] = {}  # the model
         self.unsure: dict[str, Record] = {}  # written, never acknowledged: may be there, once
         self.end = 0  # no offset below it may be given again
+        self.needed = 0  # nothing at or behind it may be forgotten
         self.damaged: set[int] = set()  # may be missing, if it was reported
         self.seen = 0  # up to where the reader in the other process got
         self.cursor: Cursor | None = None
@@ -266,8 +268,9 @@ class SegmentMachine(RuleBasedStateMachine):
     def forget(self, age: int, at: float) -> None:
         begin, end = self.view.bounds()
         needed = begin + int(at * (end - begin))
-        self.log.forget(self.now, age, {"relay": needed})
-        assert self.view.bounds().begin <= max(begin, needed)
+        self.needed = max(needed, self.needed)
+        self.log.forget(self.now, age, {"relay": self.needed})
+        assert self.view.bounds().begin <= max(begin, self.needed)
 
     @rule()
     def fill_to_the_limit_and_make_room(self) -> None:
@@ -306,6 +309,7 @@ class SegmentMachine(RuleBasedStateMachine):
         async def writable() -> None:
             async with asyncio.timeout(SECONDS):
                 while not self.log.is_writable():
+                    self.needed = self.end
                     await asyncio.to_thread(self.log.forget, self.now, 10**12, {"relay": self.end})
                     await asyncio.sleep(0.001)
 
@@ -333,15 +337,22 @@ class SegmentMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_acknowledged_is_there(self) -> None:
-        begin, end = self.view.bounds()
-        cursor = self.view.cursor(TopicPartition("", 1), begin, None)
-        found: list[StoredRecord] = []
-        while cursor.next_offset < end:
-            found += cursor.read(1000, end)
-        cursor.close()
+        begin, end, found = self.read_all()
         self.compare(found, begin, end)
         numbers = [stored.record.headers["n"] for stored in found]
         assert len(numbers) == len(set(numbers)), "a record stands in the log twice"
+
+    def read_all(self) -> tuple[int, int, list[StoredRecord]]:
+        """Return what the log holds, and from where to where, though it forgets what it may meanwhile."""
+        while True:
+            begin, end = self.view.bounds()
+            found: list[StoredRecord] = []
+            with suppress(OffsetGone):
+                cursor = self.view.cursor(TopicPartition("", 1), begin, None)
+                with closing(cursor):
+                    while cursor.next_offset < end:
+                        found += cursor.read(1000, end)
+                    return begin, end, found
 
     def compare(self, found: list[StoredRecord], begin: int, end: int) -> None:
         for offset, record in found:

@@ -1,9 +1,10 @@
 """Keeps one segment allocated and zero-filled ahead of need, in a thread of its own."""
 
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
-from bridge.errors import JournalFull
+from bridge.errors import JournalFull, LogUnavailable
 from bridge.log.segments.files import SegmentFiles
 from bridge.telemetry import JOURNAL_FULL, logger
 
@@ -12,10 +13,13 @@ _log = logger("segments")
 
 
 class Allocator:
-    """Allocates the reserve whenever it was used; when it cannot, ``is_full`` until a later try succeeds."""
+    """Allocates the reserve whenever it was used; when it cannot, ``is_full`` until a later try succeeds.
 
-    def __init__(self, files: SegmentFiles) -> None:
-        self._files = files
+    ``make_room`` forgets a segment before its time and says whether there was one that nobody needs.
+    """
+
+    def __init__(self, files: SegmentFiles, make_room: Callable[[], bool]) -> None:
+        self._files, self._make_room = files, make_room
         self._wanted = Event()
         self._stopping = False
         self.reason: str | None = None
@@ -50,14 +54,15 @@ class Allocator:
                 self._fill()
 
     def _fill(self) -> None:
-        if self._files.reserve_room:
-            return
-        try:
-            self._files.allocate()
-        except JournalFull as error:
-            self._say(str(error))
-        else:
-            self._say(None)
+        while not self._files.reserve_room:
+            try:
+                self._files.allocate()
+            except LogUnavailable as error:
+                if isinstance(error, JournalFull) and not self._stopping and self._make_room():
+                    continue
+                self._say(str(error))
+                return
+        self._say(None)
 
     def _say(self, reason: str | None) -> None:
         if (reason is None) != (self.reason is None):

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from bridge.errors import JournalFailed, JournalFull, LogUnavailable, RecordRefused
+from bridge.errors import JournalFull, LogUnavailable, RecordRefused
 from bridge.log.base import Position, Record, StoredRecord, TopicPartition
 from bridge.log.clock import wall_ms
 from bridge.log.segments.cursor import Cursor
@@ -47,8 +47,7 @@ class ControlLog:
         self._segment_bytes, self._max_bytes = segment_bytes, max_bytes
         self._lock_seconds, self._now_ms = lock_seconds, now_ms
         self._turn = Lock()
-        self._failure: str | None = None
-        self._filled = False
+        self._filled = self._failed = False
 
     def create(self) -> None:
         """Make the log if there is none. Raises as ``append``."""
@@ -59,7 +58,7 @@ class ControlLog:
         """Make the records durable, in order, and return where each stands.
 
         Raises RecordRefused (one is too large; nothing was appended), JournalFull, LogUnavailable (the lock
-        was not to be had), and JournalFailed from the first failed write or sync on.
+        was not to be had, or a write or sync failed: then the records may stand all the same).
         """
         if not records:
             return []
@@ -101,20 +100,24 @@ class ControlLog:
     @contextmanager
     def _opened(self) -> Iterator[SegmentFiles]:
         with self._turn, lock_within(self.directory / LOCK, self._lock_seconds):
-            if self._failure is not None:
-                raise JournalFailed(self._failure)
             files = self._open()
             try:
                 yield files
             except OSError as error:
-                self._failure = (
-                    f"writing to {self.directory} failed ({error}): this process accepts nothing more; "
-                    "start it again once the disk is well"
-                )
-                _log.critical("control.failed", directory=str(self.directory), error=repr(error))
-                raise JournalFailed(self._failure) from error
+                self._say_failed(error)
+                raise LogUnavailable(
+                    f"writing to {self.directory} failed ({error}): try again once the disk is well"
+                ) from error
+            else:
+                self._failed = False
             finally:
                 files.close()
+
+    def _say_failed(self, error: OSError) -> None:
+        """Log it once. What a failed sync left in memory, the next opening writes once more: recovery."""
+        if not self._failed:
+            _log.critical("control.failed", directory=str(self.directory), error=repr(error))
+        self._failed = True
 
     def _open(self) -> SegmentFiles:
         try:

@@ -80,6 +80,12 @@ def _name_of(fd: int) -> str:
         return f"descriptor {fd}"
 
 
+def free_bytes(directory: Path) -> int:
+    """Return what the disk under ``directory`` still takes from this user. Raises OSError."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
 def create(path: Path, data: bytes) -> None:
     """Make the file hold exactly ``data``, durably, and never half of it. Raises OSError."""
     filling = path.with_name(path.name + ".filling")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import JournalFull
+from bridge.errors import JournalFull, LogUnavailable
 from bridge.log.base import Bounds
 from bridge.log.clock import wall_ms
-from bridge.log.segments import damage, recovery
+from bridge.log.segments import damage, disk, recovery
 from bridge.log.segments.damage import Gap
 from bridge.log.segments.durable_end import DurableEnd, EndFile
 from bridge.log.segments.forgetting import forgettable_until
@@ -37,19 +37,23 @@ class SegmentFiles:
         *,
         segment_bytes: int,
         max_bytes: int,
+        spare_bytes: int = 0,
         now_ms: Callable[[], int] = wall_ms,
         trust_end: bool = False,
     ) -> None:
         """Open the log in ``directory``, making it if there is none.
 
-        With ``trust_end`` the last segment is searched only when something was begun behind the published
-        end. Raises JournalFull (no room for a first segment), LogCorrupt, FormatTooNew, OSError.
+        ``spare_bytes`` of the disk are left to others: a segment that would take them is not allocated. With
+        ``trust_end`` the last segment is searched only when something was begun behind the published end;
+        without it the disk must take a sync now. Raises JournalFull (no room for a first segment),
+        LogUnavailable (it cannot be allocated for another reason), LogCorrupt, FormatTooNew, OSError.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.identity = open_identity(directory, number)
         self._seed = self.identity.seed
         self._segment_bytes, self._max_bytes, self._now_ms = segment_bytes, max_bytes, now_ms
+        self._spare_bytes = spare_bytes
         self._listing = Listing(directory)
         self._reserve = Reserve(directory, segment_bytes)
         self._segment: Segment | None = None
@@ -99,6 +103,8 @@ class SegmentFiles:
         if not self.room:
             self._begin_segment()
         self._publish()
+        if not trust_end:
+            self._end.sync()
 
     def _open_last(self, first_offset: int, published: DurableEnd | None, trust_end: bool) -> None:
         self._segment = segment = Segment(self.directory, first_offset)
@@ -107,6 +113,8 @@ class SegmentFiles:
             self.end_offset, self._times = ours.end_offset, ours.times
             segment.stand_at(ours.position)
         else:
+            if ours is None:  # its writer may have ended before the name was on disk
+                disk.sync_directory(self.directory)
             self._repair(segment, published, SEGMENT_BYTES if ours is None else ours.position)
 
     def _repair(self, segment: Segment, published: DurableEnd | None, synced: int) -> None:
@@ -141,7 +149,7 @@ class SegmentFiles:
             if not self.reserve_room:
                 self.allocate()
             self.roll()
-        except JournalFull as error:
+        except LogUnavailable as error:
             if self._segment is None:
                 raise
             _log.warning("segment.not_begun", directory=str(self.directory), reason=str(error))
@@ -197,19 +205,32 @@ class SegmentFiles:
         self._end.sync()
 
     def allocate(self) -> None:
-        """Fill the reserve, the segment ahead of the open one. Raises JournalFull: nothing is left behind."""
+        """Fill the reserve, the segment ahead of the open one; where that fails nothing is left behind.
+
+        Raises JournalFull (room would help), LogUnavailable (the disk refuses for another reason).
+        """
         try:
-            stored = self._listing.stored_bytes()
-            if stored + self._segment_bytes > self._max_bytes:
-                raise JournalFull(
-                    f"{self.directory} holds {stored} of at most {self._max_bytes} bytes: "
-                    "nothing older may be forgotten yet, or raise the limit"
-                )
+            self._look_for_room()
             self._reserve.fill()
         except OSError as error:
-            raise JournalFull(
+            kind = JournalFull if error.errno in OUT_OF_SPACE else LogUnavailable
+            raise kind(
                 f"no segment of {self._segment_bytes} bytes can be allocated in {self.directory}: {error}"
             ) from error
+
+    def _look_for_room(self) -> None:
+        stored = self._listing.stored_bytes()
+        if stored + self._segment_bytes > self._max_bytes:
+            raise JournalFull(
+                f"{self.directory} holds {stored} of at most {self._max_bytes} bytes: "
+                "nothing older may be forgotten yet, or raise the limit"
+            )
+        free = disk.free_bytes(self.directory)
+        if free < self._segment_bytes + self._spare_bytes:
+            raise JournalFull(
+                f"the disk of {self.directory} has {free} bytes free: a segment takes {self._segment_bytes}, "
+                f"and {self._spare_bytes} are left to the store and to others"
+            )
 
     def _what_to_do(self) -> str:
         return f"free disk space, or raise the limit of {self._max_bytes} bytes"

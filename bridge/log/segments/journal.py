@@ -47,6 +47,7 @@ def open_journal(
             number,
             segment_bytes=segment_bytes,
             max_bytes=max_bytes,
+            spare_bytes=segment_bytes,
             now_ms=now_ms,
         )
         return SegmentLog(files, lock, loop, queue_records, min(queue_bytes, files.capacity))

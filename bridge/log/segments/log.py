@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 from bridge.errors import (
     JournalBusy,
@@ -52,7 +53,9 @@ class SegmentLog:
         self._gathered: list[Waiting] = []
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
-        self._allocator = Allocator(files)
+        self._forgetting = Lock()
+        self._needed_from = 0
+        self._allocator = Allocator(files, self._make_room)
         self._allocator.start()
         self._writer = Writer(files, self._written, self._allocator.want)
 
@@ -149,7 +152,7 @@ class SegmentLog:
                 f"{self.max_record_bytes} bytes in one append"
             )
         if self.is_full():
-            return JournalFull(f"journal {self.directory} is full: {self._allocator.reason}")
+            return JournalFull(f"journal {self.directory} takes no more: {self._allocator.reason}")
         if queued_bytes <= self._queue_bytes and self._queued_records + count <= self._queue_records:
             return JournalBusy(f"journal {self.directory} is allocating its next segment: try again")
         return JournalBusy(
@@ -195,19 +198,31 @@ class SegmentLog:
     def forget(self, now_ms: int, keep_ms: int, marks: Mapping[str, int]) -> int:
         """Unlink whole segments older than ``keep_ms`` and below every one of ``marks``; return how many.
 
-        While the log is full, one younger segment too, logged. ``marks`` are the next offsets of those who
-        still need records; without one, nothing holds a segment back but its age. Blocks. Raises
-        LogUnavailable.
+        ``marks`` are the next offsets of those who still need records; without one, nothing holds a segment
+        back but its age. Below them younger segments go too, from now on, whenever the next one finds no
+        room; that is logged. Blocks. Raises LogUnavailable.
         """
-        needed_from = min(marks.values(), default=self.end_offset)
+        self._needed_from = min(marks.values(), default=self.end_offset)
         try:
-            limit = self._files.forgettable_until(now_ms - keep_ms, needed_from, self.is_full())
-            gone = self._files.forget(limit)
+            gone = self._forget(now_ms - keep_ms, under_pressure=False)
         except OSError as error:
             raise LogUnavailable(f"segments of {self.directory} cannot be unlinked: {error}") from error
-        if gone:
+        if self._allocator.is_full:
             self._allocator.want()
         return gone
+
+    def _make_room(self) -> bool:
+        """Forget the oldest segment that nobody needs, however young; False when there is none."""
+        try:
+            return bool(self._forget(0, under_pressure=True))
+        except OSError as error:
+            _log.warning("segment.not_forgotten", directory=str(self.directory), error=str(error))
+            return False
+
+    def _forget(self, older_than_ms: int, *, under_pressure: bool) -> int:
+        with self._forgetting:
+            limit = self._files.forgettable_until(older_than_ms, self._needed_from, under_pressure)
+            return self._files.forget(limit)
 
     async def close(self, timeout: float = 10.0) -> None:
         """Commit what is queued, stop the threads, give the journal back; appends from now on are refused.

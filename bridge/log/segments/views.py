@@ -3,7 +3,7 @@
 from pathlib import Path
 from threading import Lock
 
-from bridge.errors import JournalFailed, LogCorrupt, LogUnavailable
+from bridge.errors import LogCorrupt, LogUnavailable
 from bridge.log.segments.control import ControlLog
 from bridge.log.segments.layout import CONTROL_NUMBER, log_directories
 from bridge.log.segments.view import LogView
@@ -59,7 +59,7 @@ class Views:
         """Make control, so that partition 0 is there from the start; without room journals are still read."""
         try:
             self._control.create()
-        except (LogUnavailable, LogCorrupt, JournalFailed) as error:
+        except (LogUnavailable, LogCorrupt) as error:
             if CONTROL_NUMBER not in self._unusable:
                 _log.warning("control.not_made", directory=str(self._control.directory), error=str(error))
             self._unusable.add(CONTROL_NUMBER)
