@@ -3,9 +3,8 @@
 from secrets import token_hex
 
 from bridge.errors import UsageError
-from bridge.log.base import Log, Record, record_of
+from bridge.log.base import JOB_HEADER, Log, Record, record_of
 from bridge.log.dead_letters import PREFIX
-from consumers.replay import JOB_HEADER
 from schemas.operations import operation
 from schemas.topics import OPS, TOPICS
 

@@ -11,13 +11,12 @@ from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import UsageError
-from bridge.log.base import Bounds, Log, Record, TopicPartition, record_of
+from bridge.log.base import JOB_HEADER, Bounds, Log, Record, TopicPartition, record_of
 from bridge.log.scan import Found, Selection, ranges_of, scan
 from consumers.store.base import CheckpointKey, Store
 from schemas.operations import operation
 from schemas.topics import OPS, TOPICS
 
-JOB_HEADER: Final = "im-replay-job"
 _BATCH: Final = 500
 
 

@@ -46,6 +46,7 @@ CLOUD_EVENT: Final[dict[str, Any]] = {
         "ce_causationid": _text("The event that caused this one."),
         "ce_traceparent": _text("W3C trace context, when tracing is on."),
         "ce_dataschema": _text("The schema of the data, where it is named."),
+        "im-journal": _text("The journal it was accepted in: within one, the order of a key is kept."),
         "im-replay-job": _text("The job that gave the record again; id and sequence are the first ones."),
     },
 }

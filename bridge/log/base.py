@@ -7,9 +7,15 @@ need not be contiguous (segment logs hold every topic in one file; compaction le
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from schemas.envelope import Envelope, read_envelope
+
+JOURNAL_HEADER: Final = "im-journal"
+"""The header of a relayed record that holds the identity of the journal it was accepted in."""
+
+JOB_HEADER: Final = "im-replay-job"
+"""The header of a record that an operator gave again: it comes after what followed it at first."""
 
 
 class Record(NamedTuple):

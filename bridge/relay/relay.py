@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from bridge.backoff import Backoff
 from bridge.errors import LogError, LogLocked, LogUnavailable, OffsetGone, RecordRefused
-from bridge.log.base import Batch, Position, Reader, StoredRecord
+from bridge.log.base import JOURNAL_HEADER, Batch, Position, Reader, Record, StoredRecord
 from bridge.log.clock import wall_ms
 from bridge.log.dead_letters import dead_letter
 from bridge.relay.source import Source, Target
@@ -196,13 +196,17 @@ class Relay:
 
         async def append() -> RecordRefused | None:
             try:
-                await self._target.append([stored.record for stored in records])
+                await self._target.append([self._from_here(stored.record) for stored in records])
             except RecordRefused as refusal:
                 return refusal
             RELAY_RECORDS.labels("relayed").inc(len(records))
             return None
 
         return await self._persist(append)
+
+    def _from_here(self, record: Record) -> Record:
+        """Return the record with the journal named that fixed its order."""
+        return record._replace(headers={**record.headers, JOURNAL_HEADER: self._source.log_id})
 
     async def _set_aside(self, stored: StoredRecord, refusal: RecordRefused, attempts: int) -> bool:
         place = Position(stored.record.topic, self._source.number, stored.offset)

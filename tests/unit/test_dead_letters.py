@@ -1,11 +1,10 @@
 import pytest
 
 from bridge.errors import UsageError
-from bridge.log.base import Position, Record, TopicPartition
+from bridge.log.base import JOB_HEADER, Position, Record, TopicPartition
 from bridge.log.dead_letters import Disposition, dead_letter
 from bridge.log.memory import MemoryLog
 from consumers.dead_letters import redrive
-from consumers.replay import JOB_HEADER
 from schemas.topics import DLQ, GROUP, OPS
 
 RECORD = Record(GROUP, "g", b'{"group_id":"g"}', {"ce_id": "e1", "content-type": "application/json"}, 7)

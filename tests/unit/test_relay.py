@@ -177,6 +177,14 @@ async def test_a_restart_goes_on_at_the_mark() -> None:
     assert ids(target.records) == list(range(4, 10))
 
 
+async def test_every_relayed_record_names_the_journal_that_fixed_its_order() -> None:
+    journal, target = Journal(2), Target()
+    async with running(Relay(journal, target, Target())):
+        await until(lambda: len(target.records) == 2)
+    expected = [{**record.headers, "im-journal": journal.log_id} for record in journal.records]
+    assert [record.headers for record in target.records] == expected
+
+
 async def test_an_answer_that_was_lost_repeats_records_and_loses_none() -> None:
     journal, target = Journal(10), Target()
     target.trouble_after = [LogUnavailable("no answer in time")]

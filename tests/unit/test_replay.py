@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import UsageError
-from bridge.log.base import Record, TopicPartition
+from bridge.log.base import JOB_HEADER, Record, TopicPartition
 from bridge.log.memory import MemoryLog
 from bridge.log.scan import Selection
 from consumers import replay
@@ -77,7 +77,7 @@ async def test_records_given_again_keep_everything_and_name_their_job(log: Memor
     held = await read_all(log, GROUP)
     assert done == 3
     assert [identity(each) for each in held[3:]] == [identity(each) for each in held[:3]]
-    assert [each.headers.get(replay.JOB_HEADER) for each in held] == [None] * 3 + [job] * 3
+    assert [each.headers.get(JOB_HEADER) for each in held] == [None] * 3 + [job] * 3
     assert all(read_envelope(each.headers, each.value).id for each in held)
 
 
