@@ -23,6 +23,7 @@ ImbridgeError
 │   ├── Fenced                  another runner claimed this checkpoint
 │   └── StoreRefused            the database refuses these rows for themselves
 ├── RulesRefused                rules do not check out; names every problem at once
+├── LedgerUnusable              a simulator's ledger cannot be written or read
 └── PoisonRecord                a record that fails the same way every time
 """
 
@@ -76,6 +77,12 @@ class BodyTooSlow(CallbackError):
     """The body did not arrive in time."""
 
     status: ClassVar[int] = 408
+
+
+class Overloaded(CallbackError):
+    """There is no memory left for requests that have not arrived whole."""
+
+    status: ClassVar[int] = 503
 
 
 class LogError(ImbridgeError):
@@ -155,3 +162,7 @@ class RulesRefused(ImbridgeError):
 
 class PoisonRecord(ImbridgeError):
     """A record that fails the same way every time; it is parked with this reason."""
+
+
+class LedgerUnusable(ImbridgeError):
+    """A ledger of what was acknowledged cannot be written or read; what follows from it would be no proof."""

@@ -20,6 +20,7 @@ from bridge.cli import (
     replay,
     rules,
     service,
+    simulate,
     topics,
 )
 from bridge.cli.output import ReaderGone, complain
@@ -30,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 service.add_to(app)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("simulate")(simulate.simulate)
 app.command("normalize")(normalize.normalize)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(topics.app, name="topics")

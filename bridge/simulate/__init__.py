@@ -1,0 +1,1 @@
+"""The vendors' senders: what a bridge meets in production, played over HTTP and held against a ledger."""
