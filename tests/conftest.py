@@ -46,6 +46,12 @@ def kafka() -> Iterator[KafkaServer]:
 
 
 @pytest.fixture
+def prefix() -> str:
+    """A topic prefix of this test alone."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
 def own_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone, to stop and start again."""
     with _had(start_kafka(own=True, quick=True)) as server:

@@ -1,7 +1,7 @@
 """What stands on a topic and in the tables, seen without the product: by its own clients."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -89,6 +89,40 @@ def tables(url: str) -> dict[str, list[tuple[Any, ...]]]:
             for table in METADATA.sorted_tables
             if table.name != CHECKPOINTS.name and table.name in standing
         }
+
+
+def checkpoints(url: str) -> dict[tuple[str, str, int], int]:
+    """Return the next offsets of every consumer, by consumer, topic and partition; none without a table."""
+    with _connected(url) as connection:
+        if not inspect(connection).has_table(CHECKPOINTS.name):
+            return {}
+        held = CHECKPOINTS.c
+        rows = connection.execute(select(held.consumer, held.topic, held.partition, held.next_offset))
+        return {(row[0], row[1], row[2]): row[3] or 0 for row in rows}
+
+
+def ends_on_kafka(server: KafkaServer, prefix: str, topics: Collection[str]) -> dict[tuple[str, int], int]:
+    """Return where each partition of these topics ends now, those that hold nothing left out."""
+    return asyncio.run(_ends_on_kafka(server, prefix, topics))
+
+
+async def _ends_on_kafka(
+    server: KafkaServer, prefix: str, topics: Collection[str]
+) -> dict[tuple[str, int], int]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=server.bootstrap_servers)
+    await consumer.start()
+    try:
+        places = [
+            TopicPartition(prefix + topic, number)
+            for topic in topics
+            for number in await _partitions(consumer, prefix + topic)
+        ]
+        ends = await consumer.end_offsets(places)
+        return {
+            (place.topic.removeprefix(prefix), place.partition): end for place, end in ends.items() if end
+        }
+    finally:
+        await consumer.stop()
 
 
 def checkpoint_logs(url: str) -> set[str]:
