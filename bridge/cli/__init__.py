@@ -22,6 +22,7 @@ from bridge.cli import (
     service,
     simulate,
     topics,
+    verify,
 )
 from bridge.cli.output import ReaderGone, complain
 from bridge.cli.state import use_file
@@ -32,6 +33,7 @@ service.add_to(app)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
+app.command("verify")(verify.verify)
 app.command("normalize")(normalize.normalize)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(topics.app, name="topics")
