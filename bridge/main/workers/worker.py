@@ -52,8 +52,6 @@ async def _serve(duty: Duty, orders: asyncio.StreamReader) -> int:
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
-        for sock in _of(sockets, sockets):
-            sock.close()
 
 
 async def _follow(
@@ -65,11 +63,20 @@ async def _follow(
             case Accept(listeners):
                 await service.accept_from(_of(sockets, listeners))
             case Stop(seconds):
+                await _let_go(service, sockets)
                 service.stop(seconds)
             case Hurry():
                 service.hurry()
     _log.warning("supervisor.gone", remedy="stopping in order; start the service again")
+    await _let_go(service, sockets)
     service.stop()
+
+
+async def _let_go(service: Service, sockets: Mapping[int, tuple[socket.socket, ...]]) -> None:
+    """Close the listening sockets, the siblings' too: the port is closed once every process has."""
+    await service.accept_from(())
+    for sock in _of(sockets, sockets):
+        sock.close()
 
 
 def _of(
