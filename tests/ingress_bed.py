@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from bridge.errors import LogError
 from bridge.ingress.ingress import Ingress
-from bridge.log.base import Position, Record
+from bridge.log.base import Done, Record
 from bridge.log.clock import HybridClock
 from bridge.providers.base import Provider
 from bridge.providers.openim import OpenIMProvider
@@ -24,31 +25,26 @@ DENY = Decision(Effect("deny"), Effect("deny"), "closed", rule_set=RuleSet("defa
 
 
 class ShelfJournal:
-    """Keeps records in memory. ``error`` is raised by submit; ``held`` leaves futures open until released."""
+    """Keeps records in memory. ``error`` is raised by submit; ``held`` leaves appends open until released."""
 
     def __init__(self, *, held: bool = False, error: Exception | None = None) -> None:
         self.records: list[Record] = []
         self.held, self.error = held, error
-        self.waiting: list[asyncio.Future[Sequence[Position]]] = []
+        self.waiting: list[Done] = []
 
-    def submit(self, records: Sequence[Record]) -> "asyncio.Future[Sequence[Position]]":
+    def submit(self, records: Sequence[Record], done: Done) -> None:
         if self.error is not None:
             raise self.error
         self.records.extend(records)
-        future: asyncio.Future[Sequence[Position]] = asyncio.get_running_loop().create_future()
-        self.waiting.append(future)
+        self.waiting.append(done)
         if not self.held:
             self.release()
-        return future
 
-    def release(self, error: Exception | None = None) -> None:
+    def release(self, error: LogError | None = None) -> None:
         """Say that everything is on disk, or that it could not be written."""
         waiting, self.waiting = self.waiting, []
-        for future in waiting:
-            if error is None:
-                future.set_result([])
-            else:
-                future.set_exception(error)
+        for done in waiting:
+            asyncio.get_running_loop().call_soon(done, 0, error)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the structured events kept."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import JournalBusy
+from bridge.errors import JournalBusy, LogError
 from bridge.log.base import Position, Record, StoredRecord, TopicPartition
 from bridge.log.segments import LogView, SegmentLog, open_journal
 from schemas.topics import GROUP
@@ -41,11 +41,32 @@ async def append(journal: SegmentLog, *records: Record) -> list[Position]:
         for each in records:
             while True:
                 try:
-                    positions += await journal.submit([each])
+                    positions += await journal.append([each])
                     break
                 except JournalBusy:
                     await asyncio.sleep(0.001)
     return positions
+
+
+def submit(journal: SegmentLog, *records: Record) -> "asyncio.Future[list[Position]]":
+    """Enter the records into the queue at once; the future tells where they stand once they are on disk."""
+    answer: asyncio.Future[list[Position]] = asyncio.get_running_loop().create_future()
+
+    def done(first_offset: int, error: LogError | None) -> None:
+        if answer.cancelled():
+            return
+        if error is not None:
+            answer.set_exception(error)
+            return
+        answer.set_result(
+            [
+                Position(record.topic, journal.number, place)
+                for place, record in enumerate(records, first_offset)
+            ]
+        )
+
+    journal.submit(records, done)
+    return answer
 
 
 def stored(directory: Path, start: int | None = None) -> list[StoredRecord]:

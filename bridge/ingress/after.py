@@ -3,8 +3,7 @@
 Acknowledged means on disk and nothing else: every other end of this path is the provider's failure answer.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +11,7 @@ from bridge.errors import LogError
 from bridge.ingress.replay_guard import ReplayGuard, fingerprint
 from bridge.ingress.state import IngressState
 from bridge.ingress.tally import UNKNOWN, Seldom, Tally
-from bridge.log.base import Position, Record, record_of
+from bridge.log.base import Record, record_of
 from bridge.providers.base import Provider, Reply
 from schemas.callback import Callback
 from schemas.catalog import Catalog, CommandSpec, Misfit
@@ -21,20 +20,23 @@ from schemas.topics import UNRECOGNIZED
 
 
 class Waiting:
-    """One after-callback that waits for ``on_disk``."""
+    """One after-callback that waits for the disk; ``then`` is called with it once its append has ended.
 
-    __slots__ = ("command", "on_disk", "outcome", "provider", "started")
+    ``error`` says that it is not on disk, and why.
+    """
 
-    def __init__(
-        self,
-        on_disk: "asyncio.Future[Sequence[Position]]",
-        provider: Provider,
-        command: str,
-        outcome: str,
-        started: float,
-    ) -> None:
-        self.on_disk, self.provider, self.command = on_disk, provider, command
-        self.outcome, self.started = outcome, started
+    __slots__ = ("command", "error", "outcome", "provider", "started", "then")
+
+    then: "Callable[[Waiting], None]"
+    error: LogError | None
+
+    def __init__(self, provider: Provider, command: str, outcome: str, started: float) -> None:
+        self.provider, self.command, self.outcome, self.started = provider, command, outcome, started
+
+    def done(self, _: int, error: LogError | None) -> None:
+        """Go on, now that the append has ended."""
+        self.error = error
+        self.then(self)
 
 
 class AfterPath:
@@ -58,7 +60,7 @@ class AfterPath:
         self._guard, self._max_waiting = guard, max_waiting
         self._seldom = Seldom()
 
-    def refusal(self, provider: Provider, command: str, *, crowded: bool = False) -> Reply | None:
+    def refusal(self, provider: Provider, command: str, crowded: bool) -> Reply | None:
         """Return the failure answer where nothing more is kept now: to be asked before a body is read.
 
         ``crowded`` says that the caller's connection is one more than there are places.
@@ -90,37 +92,35 @@ class AfterPath:
         if journal is None or state.journal_failed:
             return self._refuse(provider, command, "journal_unusable")
         topic, envelopes = self._events(spec, callback)
+        waiting = Waiting(provider, command, "unrecognized" if topic == UNRECOGNIZED else "acked", started)
         key = fingerprint(signed, callback.body, [event.id for event in envelopes]) if signed else b""
         if key and self._guard.knows(key):
-            return self._repeated(provider, command, key, started)
+            return self._repeated(key, waiting)
         try:
-            on_disk = journal.submit(_records(topic, envelopes, callback))
+            done = self._guard.remember(key, waiting.done) if key else waiting.done
+            journal.submit(_records(topic, envelopes, callback), done)
         except LogError as error:
+            if key:
+                self._guard.forget(key)
             return self._not_stored(provider, command, error)
-        if key:
-            self._guard.remember(key, on_disk)
         state.waiting += 1
-        outcome = "unrecognized" if topic == UNRECOGNIZED else "acked"
-        self._log.debug("callback.entered", provider=provider.name, command=command, id=envelopes[0].id)
-        return Waiting(on_disk, provider, command, outcome, started)
+        return waiting
 
-    def _repeated(self, provider: Provider, command: str, key: bytes, started: float) -> Waiting | Reply:
+    def _repeated(self, key: bytes, waiting: Waiting) -> Waiting | Reply:
         """Answer a repeat: with the first copy, or at once where that has committed."""
-        on_disk = self._guard.pending(key)
-        if on_disk is None:
-            self._tally.callback(provider.name, command, "repeated")
-            return provider.ack()
+        waiting.outcome = "repeated"
+        if not self._guard.join(key, waiting.done):
+            self._tally.callback(waiting.provider.name, waiting.command, waiting.outcome)
+            return waiting.provider.ack()
         self._state.waiting += 1
-        return Waiting(on_disk, provider, command, "repeated", started)
+        return waiting
 
     def finish(self, waiting: Waiting) -> Reply:
         """Return the acknowledgement of what is on disk, the failure answer of what is not."""
         self._state.waiting -= 1
         provider, command = waiting.provider, waiting.command
-        try:
-            waiting.on_disk.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whatever it is, it is not stored
-            return self._not_stored(provider, command, error)
+        if waiting.error is not None:
+            return self._not_stored(provider, command, waiting.error)
         self._tally.callback(provider.name, command, waiting.outcome)
         phase = UNKNOWN if command == UNKNOWN else "after"
         self._tally.seconds(provider.name, phase, perf_counter() - waiting.started)
@@ -128,16 +128,16 @@ class AfterPath:
 
     def late(self, waiting: Waiting) -> Reply:
         """Return the failure answer of what has waited too long; it may still become durable."""
-        waiting.on_disk.add_done_callback(self._forget)
+        waiting.then = self._forget
         return self._refuse(waiting.provider, waiting.command, "journal_slow")
 
-    def _forget(self, on_disk: "asyncio.Future[Any]") -> None:
+    def _forget(self, waiting: Waiting) -> None:
         """Count out an append that was answered before its end."""
         self._state.waiting -= 1
-        if not on_disk.cancelled() and (error := on_disk.exception()) is not None:
-            self._state.note(error)
+        if waiting.error is not None:
+            self._state.note(waiting.error)
 
-    def _not_stored(self, provider: Provider, command: str, error: BaseException) -> Reply:
+    def _not_stored(self, provider: Provider, command: str, error: LogError) -> Reply:
         self._state.note(error)
         return self._refuse(provider, command, "not_stored", error)
 
@@ -168,9 +168,7 @@ class AfterPath:
             )
         return UNRECOGNIZED, [event]
 
-    def _refuse(
-        self, provider: Provider, command: str, outcome: str, error: BaseException | None = None
-    ) -> Reply:
+    def _refuse(self, provider: Provider, command: str, outcome: str, error: LogError | None = None) -> Reply:
         self._tally.callback(provider.name, command, outcome)
         count = self._seldom.due(outcome, provider.name)
         if count:

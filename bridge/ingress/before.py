@@ -4,8 +4,8 @@ The decision event enters the journal's queue before the reply goes out. A quest
 200: where no decision can be made, the fallback answers and says so.
 """
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -119,12 +119,10 @@ class BeforePath:
         journal = self._state.journal
         if journal is None or self._state.journal_failed:
             raise LogUnavailable("there is no journal to append to")
-        on_disk = journal.submit([record])
-        on_disk.add_done_callback(lambda done: self._stored(done, record.timestamp))
+        journal.submit([record], partial(self._stored, record.timestamp))
 
-    def _stored(self, on_disk: "asyncio.Future[Any]", received_ms: int) -> None:
-        error = None if on_disk.cancelled() else on_disk.exception()
-        if isinstance(error, Exception):
+    def _stored(self, received_ms: int, _: int, error: LogError | None) -> None:
+        if error is not None:
             self._drop(error, received_ms)
 
     def _drop(self, error: Exception, received_ms: int) -> None:

@@ -7,7 +7,7 @@ costs twice what everything else here costs; its parser is what we keep of it.
 
 import asyncio
 from collections import deque
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser
@@ -139,7 +139,6 @@ class CallbackConnection(BaseProtocol):
             return
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            waiting.on_disk.remove_done_callback(self._on_disk)
             self._send(self._dispatch.late(waiting))
             self._pump()
         elif not self._busy:
@@ -206,13 +205,12 @@ class CallbackConnection(BaseProtocol):
             self._send(outcome)
             return
         self._waiting, self._deadline = outcome, self._in(self._host.limits.journal_seconds)
-        outcome.on_disk.add_done_callback(self._on_disk)
+        outcome.then = self._on_disk
 
-    def _on_disk(self, _: "asyncio.Future[Any]") -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._send(self._dispatch.stored(waiting))
-            self._pump()
+    def _on_disk(self, waiting: Waiting) -> None:
+        self._waiting = None
+        self._send(self._dispatch.stored(waiting))
+        self._pump()
 
     def _send(self, reply: Reply, *, whole: bool = True) -> None:
         """Write the answer; ``whole`` says that the request was read to its end."""

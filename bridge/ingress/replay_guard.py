@@ -3,21 +3,20 @@
 What comes again after a restart, or once it was forgotten, has the same id as the first time.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
-from bridge.log.base import Position
+from bridge.errors import LogError
+from bridge.log.base import Done
 
 ENTRIES: Final = 65_536
 """How many callbacks are remembered at most, about 250 bytes each: 16 MB, a minute of a thousand a second."""
 
 _DIGEST_BYTES: Final = 16
-
-OnDisk = asyncio.Future[Sequence[Position]]
 
 
 def fingerprint(signed: str, body: bytes, ids: Iterable[str]) -> bytes:
@@ -31,6 +30,16 @@ def fingerprint(signed: str, body: bytes, ids: Iterable[str]) -> bytes:
     return digest.digest()
 
 
+class _Known:
+    """One callback that is remembered; ``told`` are who waits for its append, None once that has ended."""
+
+    __slots__ = ("since", "told")
+
+    def __init__(self, since: float, first: Done) -> None:
+        self.since = since
+        self.told: list[Done] | None = [first]
+
+
 class ReplayGuard:
     """Remembers callbacks by fingerprint, the latest ``entries`` of them, for ``seconds`` each."""
 
@@ -38,37 +47,42 @@ class ReplayGuard:
         self, *, seconds: float, entries: int = ENTRIES, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._seconds, self._entries, self._now = seconds, entries, now
-        self._seen: OrderedDict[bytes, tuple[float, OnDisk | None]] = OrderedDict()
+        self._seen: OrderedDict[bytes, _Known] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def knows(self, key: bytes) -> bool:
         """Return whether a callback of this fingerprint is stored or on its way to the disk."""
-        self._forget_old()
+        before = self._now() - self._seconds
+        while self._seen and next(iter(self._seen.values())).since < before:
+            self._seen.popitem(last=False)
         return key in self._seen
 
-    def pending(self, key: bytes) -> OnDisk | None:
-        """Return the append of a known callback while it is under way, None once it has committed."""
-        return self._seen[key][1]
+    def remember(self, key: bytes, done: Done) -> Done:
+        """Remember a callback that is about to be appended; return who is to be told how that ends.
 
-    def remember(self, key: bytes, on_disk: OnDisk) -> None:
-        """Remember a callback that is being appended; it is forgotten again if that fails."""
-        self._seen[key] = (self._now(), on_disk)
+        It tells ``done`` and all who joined, and a callback whose append failed is forgotten again.
+        """
+        known = self._seen[key] = _Known(self._now(), done)
         while len(self._seen) > self._entries:
             self._seen.popitem(last=False)
-        on_disk.add_done_callback(lambda done: self._settle(key, done))
+        return partial(self._settle, key, known)
 
-    def _settle(self, key: bytes, on_disk: "asyncio.Future[Any]") -> None:
-        since, kept = self._seen.get(key, (0.0, None))
-        if kept is not on_disk:
-            return
-        if on_disk.cancelled() or on_disk.exception() is not None:
+    def forget(self, key: bytes) -> None:
+        """Forget a callback that was not appended after all."""
+        self._seen.pop(key, None)
+
+    def join(self, key: bytes, done: Done) -> bool:
+        """Have ``done`` told with the first copy of a known callback; False where that is on disk already."""
+        told = self._seen[key].told
+        if told is not None:
+            told.append(done)
+        return told is not None
+
+    def _settle(self, key: bytes, known: _Known, first_offset: int, error: LogError | None) -> None:
+        told, known.told = known.told, None
+        if error is not None and self._seen.get(key) is known:
             del self._seen[key]
-        else:
-            self._seen[key] = (since, None)
-
-    def _forget_old(self) -> None:
-        before = self._now() - self._seconds
-        while self._seen and next(iter(self._seen.values()))[0] < before:
-            self._seen.popitem(last=False)
+        for done in told or ():
+            done(first_offset, error)

@@ -4,11 +4,11 @@ Offsets are counted as *next* offsets everywhere; ranges are half open. Offsets 
 need not be contiguous (segment logs hold every topic in one file; compaction leaves gaps).
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple, Protocol
 
+from bridge.errors import LogError
 from schemas.envelope import Envelope, read_envelope
 
 JOURNAL_HEADER: Final = "im-journal"
@@ -115,14 +115,19 @@ class Assignee(Protocol):
         """Forget these partitions: somebody else may own them from now on. Must return within a second."""
 
 
+Done = Callable[[int, LogError | None], None]
+"""Told once how an append has ended: the offset of its first record, or the error that came instead."""
+
+
 class Journal(Protocol):
     """The writing side of a segment log, held by one process: what an acknowledgement rests on."""
 
-    def submit(self, records: Sequence[Record]) -> "asyncio.Future[Sequence[Position]]":
+    def submit(self, records: Sequence[Record], done: Done) -> None:
         """Enter the records into the bounded queue, in this order, before returning.
 
-        The future resolves once they are on disk. Raises at once, with nothing entered: JournalBusy,
-        JournalFull (both retriable), JournalFailed, RecordRefused (too large).
+        ``done`` is called in a later turn of the event loop, without an error only once they are on disk.
+        Raises at once, with nothing entered and ``done`` never called: JournalBusy, JournalFull (both
+        retriable), JournalFailed, RecordRefused (too large).
         """
 
 

@@ -76,7 +76,7 @@ async def _appending(journal: SegmentLog, waiting: int, seconds: float, latencie
 
     async def caller(number: int) -> None:
         while (since := time.perf_counter()) < end:
-            await journal.submit([_record(number)])
+            await journal.append([_record(number)])
             latencies[int((time.perf_counter() - since) * 1e6)] += 1
 
     await asyncio.gather(*(caller(number) for number in range(waiting)))

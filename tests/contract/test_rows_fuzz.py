@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bridge.ingress.before import BeforePath
 from bridge.ingress.state import IngressState
 from bridge.ingress.tally import Tally
-from bridge.log.base import Journal, Record, record_of
+from bridge.log.base import Done, Journal, Record, record_of
 from bridge.providers.base import AuthenticRequest, Provider
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.tencent import TencentProvider
@@ -104,9 +104,8 @@ class Shelf:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def submit(self, records: Sequence[Record]) -> Any:
+    def submit(self, records: Sequence[Record], _: Done) -> None:
         self.records.extend(records)
-        return asyncio.get_running_loop().create_future()
 
 
 class Told:

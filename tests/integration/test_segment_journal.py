@@ -16,6 +16,7 @@ from bridge.errors import (
     JournalFailed,
     JournalFull,
     LogCorrupt,
+    LogError,
     LogLocked,
     LogUnavailable,
     RecordRefused,
@@ -34,7 +35,18 @@ from bridge.log.segments import (
 from bridge.log.segments.format import pack_block
 from bridge.log.segments.layout import journal_directory, segment_offsets, segment_path
 from bridge.log.segments.slots import SLOT_BYTES
-from tests.segment_log import SECONDS, SEGMENT, append, numbers, open_at, opened, reached, record, stored
+from tests.segment_log import (
+    SECONDS,
+    SEGMENT,
+    append,
+    numbers,
+    open_at,
+    opened,
+    reached,
+    record,
+    stored,
+    submit,
+)
 
 Sync = Callable[[int], None]
 
@@ -67,9 +79,9 @@ async def test_appends_that_wait_together_become_one_batch_in_the_order_of_submi
 ) -> None:
     async with opened(tmp_path) as journal:
         held = Held(monkeypatch)
-        first = journal.submit([record(0)])
+        first = submit(journal, record(0))
         await reached(lambda: held.begun == 1)
-        rest = [journal.submit([record(number), record(number + 1)]) for number in range(1, 41, 2)]
+        rest = [submit(journal, record(number), record(number + 1)) for number in range(1, 41, 2)]
         await asyncio.sleep(0)
         assert not first.done()
         held.release()
@@ -83,7 +95,7 @@ async def test_nothing_is_seen_before_it_is_synced(tmp_path: Path, monkeypatch: 
     async with opened(tmp_path) as journal:
         await append(journal, record(0))
         held = Held(monkeypatch)
-        waiting = journal.submit([record(1)])
+        waiting = submit(journal, record(1))
         await reached(lambda: held.begun == 1)
         assert numbers(stored(journal.directory)) == [0]
         held.release()
@@ -96,23 +108,23 @@ async def test_the_queue_is_bounded_and_says_so_at_once(
 ) -> None:
     async with opened(tmp_path, queue_records=3, queue_bytes=2000) as journal:
         held = Held(monkeypatch)
-        waiting = [journal.submit([record(number)]) for number in range(3)]
+        waiting = [submit(journal, record(number)) for number in range(3)]
         with pytest.raises(JournalBusy, match="3 records of"):
-            journal.submit([record(3)])
+            submit(journal, record(3))
         held.release()
         await asyncio.gather(*waiting)
-        waiting = [journal.submit([record(4, size=1500)])]
+        waiting = [submit(journal, record(4, size=1500))]
         with pytest.raises(JournalBusy, match="1 records of"):
-            journal.submit([record(5, size=1500)])
+            submit(journal, record(5, size=1500))
         await asyncio.gather(*waiting)
-        assert await journal.submit([]) == ()
+        assert await journal.append([]) == []
     assert numbers(stored(journal_directory(tmp_path, 1))) == [0, 1, 2, 4]
 
 
 async def test_a_record_that_fits_no_segment_is_refused_for_itself(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         with pytest.raises(RecordRefused, match=str(journal.max_record_bytes)):
-            journal.submit([record(0, size=SEGMENT)])
+            submit(journal, record(0, size=SEGMENT))
         fitting = record(1, size=journal.max_record_bytes - 100)
         await append(journal, fitting, record(2), fitting)
     assert numbers(stored(journal_directory(tmp_path, 1))) == [1, 2, 1]
@@ -222,11 +234,11 @@ async def test_from_a_failed_sync_on_nothing_is_accepted_also_when_the_disk_reco
     with monkeypatch.context() as broken:
         failing(broken)
         with pytest.raises(JournalFailed, match="Input/output error"):
-            await journal.submit([record(1)])
+            await journal.append([record(1)])
     assert journal.failed.is_set()
     assert not journal.is_writable()
     with pytest.raises(JournalFailed, match="what was acknowledged stands"):
-        journal.submit([record(2)])
+        submit(journal, record(2))
     await journal.close()
     async with opened(tmp_path) as again:
         assert again.lost_records == 0
@@ -249,9 +261,9 @@ async def test_appends_behind_a_failed_one_fail_too(tmp_path: Path, monkeypatch:
         real(fd)
 
     monkeypatch.setattr(disk, "sync", sync)
-    first = journal.submit([record(0)])
+    first = submit(journal, record(0))
     await reached(begun.is_set)
-    behind = [journal.submit([record(number)]) for number in range(1, 5)]
+    behind = [submit(journal, record(number)) for number in range(1, 5)]
     await asyncio.sleep(0)
     go.set()
     answers = await asyncio.gather(first, *behind, return_exceptions=True)
@@ -262,11 +274,11 @@ async def test_appends_behind_a_failed_one_fail_too(tmp_path: Path, monkeypatch:
 
 async def test_what_is_queued_is_committed_at_closing_and_nothing_is_accepted_after(tmp_path: Path) -> None:
     journal = await open_at(tmp_path)
-    waiting = [journal.submit([record(number)]) for number in range(10)]
+    waiting = [submit(journal, record(number)) for number in range(10)]
     await journal.close()
     assert [(await answer)[0].offset for answer in waiting] == list(range(10))
     with pytest.raises(LogUnavailable, match="closed"):
-        journal.submit([record(10)])
+        submit(journal, record(10))
     await journal.close()
     assert not journal.is_writable()
 
@@ -276,7 +288,7 @@ async def test_closing_gives_up_on_a_disk_that_does_not_answer(
 ) -> None:
     journal = await open_at(tmp_path)
     held = Held(monkeypatch)
-    waiting = journal.submit([record(0)])
+    waiting = submit(journal, record(0))
     await reached(lambda: held.begun == 1)
     async with asyncio.timeout(SECONDS):
         await journal.close(timeout=0.05)
@@ -285,16 +297,23 @@ async def test_closing_gives_up_on_a_disk_that_does_not_answer(
     await waiting
 
 
-async def test_who_stopped_waiting_does_not_disturb_the_others(
+def raising(_: int, __: LogError | None) -> None:
+    raise ZeroDivisionError
+
+
+async def test_who_stopped_waiting_or_fails_does_not_disturb_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(tmp_path) as journal:
         held = Held(monkeypatch)
-        gone, stays = journal.submit([record(0)]), journal.submit([record(1)])
+        gone = asyncio.create_task(journal.append([record(0)]))
+        await asyncio.sleep(0)
+        journal.submit([record(1)], raising)
+        stays = submit(journal, record(2))
         gone.cancel()
         held.release()
-        assert [place.offset for place in await stays] == [1]
-        assert numbers(stored(journal.directory)) == [0, 1]
+        assert [place.offset for place in await stays] == [2]
+        assert numbers(stored(journal.directory)) == [0, 1, 2]
 
 
 # Segments and the reserve
@@ -319,13 +338,13 @@ async def test_a_full_journal_refuses_while_what_it_accepted_is_still_written(
         await append(journal, record(0, size=10_000), record(1, size=10_000))
         await reached(lambda: bool(journal._files.reserve_room))
         held = Held(monkeypatch)
-        accepted = [journal.submit([record(number, size=5_000)]) for number in (2, 3, 4)]  # into the reserve
+        accepted = [submit(journal, record(number, size=5_000)) for number in (2, 3, 4)]  # into the reserve
         held.release()
         assert [place.offset for place in (await asyncio.gather(*accepted))[2]] == [4]
         await reached(journal.is_full)
         assert journal._files.room > 10_000 - 6_000
         with pytest.raises(JournalFull, match="holds 49152 of at most 49152 bytes"):
-            journal.submit([record(5)])
+            submit(journal, record(5))
         assert not journal.is_writable()
         assert await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": 2}) == 0
         await reached(journal.is_writable)  # what is young and relayed is forgotten for the room it takes

@@ -34,6 +34,7 @@ from bridge.log.segments.cursor import Cursor
 from bridge.log.segments.format import SEGMENT_BYTES, batch_at
 from bridge.log.segments.layout import journal_directory, segment_offsets, segment_path
 from schemas.topics import GROUP
+from tests.segment_log import submit
 
 SIZE = 2048  # of a segment
 BEGAN = 1_700_000_000_000
@@ -172,7 +173,7 @@ class SegmentMachine(RuleBasedStateMachine):
         async with asyncio.timeout(SECONDS):
             while True:
                 try:
-                    return self.log.submit(group)
+                    return submit(self.log, *group)
                 except JournalBusy:  # the next segment is being allocated
                     await asyncio.sleep(0.001)
                 except LogError as error:

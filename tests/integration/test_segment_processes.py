@@ -30,7 +30,7 @@ async def main():
     count = itertools.count()
     async def caller():
         for number in count:
-            await journal.submit([record(number)])
+            await journal.append([record(number)])
             os.write(1, b"%d\\n" % number)
     await asyncio.gather(*(caller() for _ in range(16)))
 asyncio.run(main())
@@ -48,7 +48,7 @@ async def main():
     async def caller():
         for number in count:
             try:
-                await journal.submit([record(number, size=number % 700)])
+                await journal.append([record(number, size=number % 700)])
             except JournalBusy:
                 await asyncio.sleep(0.001)
     async def forget():
@@ -284,7 +284,7 @@ async def main():
     async def caller(place):
         for turn in range(8):
             number = 100_000 + 100 * turn + place
-            await journal.submit([record(number)])
+            await journal.append([record(number)])
             os.write(acks, b"ACK %d;" % number)
     await asyncio.gather(*(caller(place) for place in range(8)))
     await journal.close()

@@ -1,10 +1,7 @@
 """What the replay guard remembers, and for how long."""
 
-import asyncio
-from collections.abc import Sequence
-
+from bridge.errors import JournalFailed, LogError
 from bridge.ingress.replay_guard import ReplayGuard, fingerprint
-from bridge.log.base import Position
 
 
 class Clock:
@@ -14,16 +11,14 @@ class Clock:
         return self.now
 
 
-def append() -> asyncio.Future[Sequence[Position]]:
-    return asyncio.get_running_loop().create_future()
+class Told:
+    """Somebody who waits for an append."""
 
+    def __init__(self) -> None:
+        self.told: list[tuple[int, LogError | None]] = []
 
-async def told(future: asyncio.Future[Sequence[Position]], error: Exception | None = None) -> None:
-    if error is None:
-        future.set_result([])
-    else:
-        future.set_exception(error)
-    await asyncio.sleep(0)
+    def __call__(self, first_offset: int, error: LogError | None) -> None:
+        self.told.append((first_offset, error))
 
 
 def test_a_fingerprint_hinges_on_signature_body_and_ids() -> None:
@@ -38,46 +33,50 @@ def test_a_fingerprint_hinges_on_signature_body_and_ids() -> None:
     assert same not in others
 
 
-async def test_a_repeat_waits_for_the_first_copy_until_that_has_committed() -> None:
-    guard, first = ReplayGuard(seconds=600), append()
+def test_a_repeat_waits_for_the_first_copy_until_that_is_on_disk() -> None:
+    guard, first, second, third = ReplayGuard(seconds=600), Told(), Told(), Told()
     assert not guard.knows(b"k")
-    guard.remember(b"k", first)
+    ended = guard.remember(b"k", first)
     assert guard.knows(b"k")
-    assert guard.pending(b"k") is first
-    await told(first)
+    assert guard.join(b"k", second)
+    assert not second.told
+    ended(7, None)
+    assert first.told == second.told == [(7, None)]
     assert guard.knows(b"k")
-    assert guard.pending(b"k") is None
+    assert not guard.join(b"k", third)
 
 
-async def test_what_could_not_be_stored_is_forgotten() -> None:
-    guard, failed, cancelled = ReplayGuard(seconds=600), append(), append()
-    guard.remember(b"failed", failed)
-    guard.remember(b"cancelled", cancelled)
-    cancelled.cancel()
-    await told(failed, OSError("no disk"))
+def test_what_could_not_be_stored_is_forgotten_and_a_repeat_is_told_the_same() -> None:
+    guard, first, second = ReplayGuard(seconds=600), Told(), Told()
+    ended, error = guard.remember(b"failed", first), JournalFailed("no disk")
+    guard.join(b"failed", second)
+    guard.remember(b"refused", Told())
+    guard.forget(b"refused")
+    ended(0, error)
+    assert first.told == second.told == [(0, error)]
     assert not guard.knows(b"failed")
-    assert not guard.knows(b"cancelled")
+    assert not guard.knows(b"refused")
     assert len(guard) == 0
 
 
-async def test_memory_is_bounded_by_age() -> None:
+def test_memory_is_bounded_by_age() -> None:
     clock = Clock()
     guard = ReplayGuard(seconds=600, now=clock)
-    guard.remember(b"old", append())
+    guard.remember(b"old", Told())
     clock.now = 300
-    guard.remember(b"new", append())
+    guard.remember(b"new", Told())
     clock.now = 601
     assert not guard.knows(b"old")
     assert guard.knows(b"new")
     assert len(guard) == 1
 
 
-async def test_memory_is_bounded_by_entries_and_the_oldest_goes_first() -> None:
-    guard, first = ReplayGuard(seconds=600, entries=3), append()
-    guard.remember(b"0", first)
+def test_memory_is_bounded_by_entries_and_the_oldest_goes_first() -> None:
+    guard, first = ReplayGuard(seconds=600, entries=3), Told()
+    ended = guard.remember(b"0", first)
     for number in range(1, 6):
-        guard.remember(str(number).encode(), append())
+        guard.remember(str(number).encode(), Told())
     assert [guard.knows(str(number).encode()) for number in range(6)] == [False] * 3 + [True] * 3
-    await told(first)
-    assert not guard.knows(b"0")
+    ended(0, JournalFailed("no disk"))
+    assert first.told
     assert len(guard) == 3

@@ -12,14 +12,14 @@ from bridge.errors import (
     LogUnavailable,
     RecordRefused,
 )
-from bridge.log.base import Position, Record
+from bridge.log.base import Done, Position, Record
 from bridge.log.bell import Bell
 from bridge.log.segments.allocator import Allocator
 from bridge.log.segments.files import SegmentFiles
 from bridge.log.segments.format import BATCH_BYTES
 from bridge.log.segments.frames import encode
 from bridge.log.segments.locks import OsLock
-from bridge.log.segments.writer import Waiting, Writer, Written
+from bridge.log.segments.writer import Append, Writer, Written
 from bridge.telemetry import logger
 
 _log = logger("segments")
@@ -50,7 +50,7 @@ class SegmentLog:
         self._files, self._lock, self._loop = files, lock, loop
         self._queue_records, self._queue_bytes = queue_records, queue_bytes
         self._queued_records = self._queued_bytes = 0
-        self._gathered: list[Waiting] = []
+        self._gathered: list[Append] = []
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self._forgetting = Lock()
@@ -91,8 +91,8 @@ class SegmentLog:
 
     # Appending
 
-    def submit(self, records: Sequence[Record]) -> "asyncio.Future[Sequence[Position]]":
-        """Enter the records into the queue, in this order; the future resolves once they are on disk.
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        """Enter the records into the queue, in this order; ``done`` is told once they are on disk.
 
         Raises at once, with nothing entered: JournalBusy, JournalFull, JournalFailed, RecordRefused (one
         record too large, or all of them together), LogUnavailable (closed).
@@ -104,7 +104,8 @@ class SegmentLog:
             data = b"".join(map(encode, records))
             newest_ms = max(record.timestamp for record in records)
         else:
-            return self._answered()
+            self._loop.call_soon(done, self.end_offset, None)
+            return
         files = self._files
         queued = self._queued_bytes + len(data) + BATCH_BYTES
         if (
@@ -117,11 +118,9 @@ class SegmentLog:
             raise self._refusal(len(data), count, queued)
         self._queued_bytes = queued
         self._queued_records += count
-        answer = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(Waiting(answer, records, data, newest_ms))
-        return answer
+        self._gathered.append(Append(done, count, data, newest_ms))
 
     async def append(self, records: Sequence[Record]) -> Sequence[Position]:
         """Make the records durable and return where each stands. Raises as ``submit``.
@@ -129,17 +128,28 @@ class SegmentLog:
         Records that do not fit into one append go in several; then some may stand when a later one fails.
         """
         try:
-            return await self.submit(records)
+            return await self._appended(records)
         except RecordRefused:
             if any(len(encode(record)) > self.max_record_bytes for record in records):
                 raise
         half = len(records) // 2
         return [*await self.append(records[:half]), *await self.append(records[half:])]
 
-    def _answered(self) -> "asyncio.Future[Sequence[Position]]":
-        answer: asyncio.Future[Sequence[Position]] = self._loop.create_future()
-        answer.set_result(())
-        return answer
+    async def _appended(self, records: Sequence[Record]) -> Sequence[Position]:
+        answer: asyncio.Future[int] = self._loop.create_future()
+
+        def done(first_offset: int, error: LogError | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(first_offset)
+            else:
+                answer.set_exception(type(error)(str(error)))  # its own: others are told the same one
+
+        self.submit(records, done)
+        return [
+            Position(record.topic, self.number, place) for place, record in enumerate(records, await answer)
+        ]
 
     def _refusal(self, data_bytes: int, count: int, queued_bytes: int) -> LogError:
         if self._closed:
@@ -174,21 +184,14 @@ class SegmentLog:
 
     def _answer(self, written: Written) -> None:
         appends, offset, error = written
-        for answer, records, data, _ in appends:
+        for done, count, data, _ in appends:
             self._queued_bytes -= len(data) + BATCH_BYTES
-            self._queued_records -= len(records)
-            if error is not None:
-                if not answer.done():
-                    answer.set_exception(type(error)(str(error)))
-                continue
-            if not answer.done():
-                answer.set_result(
-                    [
-                        Position(record.topic, self.number, place)
-                        for place, record in enumerate(records, offset)
-                    ]
-                )
-            offset += len(records)
+            self._queued_records -= count
+            try:
+                done(offset, error)
+            except Exception:  # noqa: BLE001 one who is told must not keep the others from being told
+                _log.exception("append.answer_failed", directory=str(self.directory))
+            offset += count
         if self._writer.failure is not None:
             self.failed.set()
         self.bell.ring()

@@ -1,6 +1,5 @@
 """One writer thread: waiting appends become one batch, one write, one sync; then all of them are answered."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -8,7 +7,7 @@ from threading import Thread
 from typing import Final, NamedTuple
 
 from bridge.errors import JournalFailed, JournalFull, LogError
-from bridge.log.base import Position, Record
+from bridge.log.base import Done
 from bridge.log.segments.files import SegmentFiles
 from bridge.log.segments.format import BATCH_BYTES
 from bridge.telemetry import JOURNAL_BYTES, JOURNAL_RECORDS, JOURNAL_SYNC_SECONDS, logger
@@ -17,11 +16,11 @@ _BATCH_LIMIT: Final = 8 << 20
 _log = logger("segments")
 
 
-class Waiting(NamedTuple):
-    """One append on its way: its records, their encoding, and who waits for it."""
+class Append(NamedTuple):
+    """One append on its way: how many ``records``, their encoding, and who is told how it ends."""
 
-    answer: "asyncio.Future[Sequence[Position]]"
-    records: Sequence[Record]
+    done: Done
+    records: int
     data: bytes
     newest_ms: int
 
@@ -29,7 +28,7 @@ class Waiting(NamedTuple):
 class Written(NamedTuple):
     """One batch of appends with the offset of its first record, or the error that came instead."""
 
-    appends: Sequence[Waiting]
+    appends: Sequence[Append]
     first_offset: int
     error: LogError | None
 
@@ -46,12 +45,12 @@ class Writer:
         self._files = files
         self._done = done
         self._used_reserve = used_reserve
-        self._queue: SimpleQueue[list[Waiting] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Append] | None] = SimpleQueue()
         self.failure: str | None = None
         self._thread = Thread(target=self._run, name="segment-writer", daemon=True)
         self._thread.start()
 
-    def put(self, appends: list[Waiting]) -> None:
+    def put(self, appends: list[Append]) -> None:
         """Hand over appends, in order."""
         self._queue.put(appends)
 
@@ -63,7 +62,7 @@ class Writer:
 
     def _run(self) -> None:
         while (appends := self._queue.get()) is not None:
-            more: list[Waiting] | None = appends
+            more: list[Append] | None = appends
             try:
                 while more := self._queue.get_nowait():
                     appends += more
@@ -73,14 +72,14 @@ class Writer:
             if more is None:
                 return
 
-    def _write_all(self, appends: list[Waiting]) -> None:
+    def _write_all(self, appends: list[Append]) -> None:
         start = 0
         while start < len(appends):
             stop = self._batch_stop(appends, start)
             self._done(self._write(appends[start:stop]))
             start = stop
 
-    def _batch_stop(self, appends: list[Waiting], start: int) -> int:
+    def _batch_stop(self, appends: list[Append], start: int) -> int:
         """Return where the batch beginning at ``start`` stops to fit into the open or the next segment."""
         room = self._files.room
         if BATCH_BYTES + len(appends[start].data) > room:
@@ -91,7 +90,7 @@ class Writer:
             stop += 1
         return max(stop, start + 1)
 
-    def _write(self, appends: list[Waiting]) -> Written:
+    def _write(self, appends: list[Append]) -> Written:
         if self.failure is not None:
             return Written(appends, 0, JournalFailed(self.failure))
         began, reserve = time.perf_counter(), self._files.reserve_room
@@ -107,8 +106,8 @@ class Writer:
             self._used_reserve()
         return Written(appends, first_offset, None)
 
-    def _append(self, appends: list[Waiting]) -> int:
-        count = sum(len(append.records) for append in appends)
+    def _append(self, appends: list[Append]) -> int:
+        count = sum(append.records for append in appends)
         parts = [append.data for append in appends]
         first_offset = self._files.append(parts, count, max(append.newest_ms for append in appends))
         JOURNAL_RECORDS.inc(count)
