@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     ``events`` is how many events the callback becomes. ``twin`` numbers genuine callbacks with the same
     bytes, None where there is only one; ``apart`` says that the identity rules keep such twins apart.
     ``restless`` says that a repeat has ids of its own, since nothing tells it from a second callback.
-    ``type``, ``group`` and ``users`` say what the tables must show of it.
+    ``app``, ``type``, ``group`` and ``users`` say what the tables must show of it; OpenIM names no app.
     """
 
     marker: Marker
@@ -40,6 +40,7 @@ class Entry(NamedTuple):
     twin: int | None = None
     apart: bool = False
     restless: bool = False
+    app: str = ""
     type: str = ""
     group: str = ""
     users: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ def entry_of(sending: Sending, acked_ns: int) -> Entry:
         twin=sending.twin if story.twins else None,
         apart=story.apart,
         restless=story.restless,
+        app=story.app,
         type=story.spec.type,
         group=story.group,
         users=tuple(story.users),

@@ -131,7 +131,7 @@ class Simulator:
             options.weighted,
             run=self.run_name,
             seed=options.seed,
-            app=options.app,
+            app=options.app if options.vendor == "tencent" else "",
             identical=options.identical,
             repeat=options.repeat,
             request_ids=options.request_ids,

@@ -27,10 +27,12 @@ class Story:
     ``events`` is how many events one callback of it becomes. ``twins`` says that two genuine callbacks carry
     the marker, byte for byte alike, ``apart`` that the row's identity keeps them apart by what is no part of
     the body. ``restless`` says that nothing tells a repeat from a second callback, so each gets its own id.
+    ``app`` is empty where the vendor names none.
     """
 
     marker: Marker
     spec: CommandSpec
+    app: str
     events: int
     group: str
     users: Sequence[str]
@@ -99,7 +101,7 @@ class Traffic:
         self._made += 1
         scene = Scene(sample, self._world, self._rng, str(marker), self._app, time.time_ns() // 1_000_000)
         operation = self._operation(scene)
-        story = Story(marker, sample.spec, sample.events, scene.group.id, scene.subjects)
+        story = Story(marker, sample.spec, self._app, sample.events, scene.group.id, scene.subjects)
         story.restless = sample.by_operation and not operation and not sample.timed
         sending = Sending(
             story, self._query(sample, scene, operation), operation, sample.template.render(scene)

@@ -106,7 +106,7 @@ class Verification:
 
 def is_kept(findings: dict[str, Any]) -> bool:
     """Return whether what was found keeps every promise; a duplicate under the same id is allowed."""
-    return not any(findings[kind] for kind in ("missing", "inversions", "split", "merged"))
+    return not any(findings.get(kind) for kind in ("missing", "inversions", "split", "merged"))
 
 
 def _count(found: Iterable[object]) -> int:
