@@ -21,6 +21,9 @@ CHUNK: Final = 200
 _LOOK_SECONDS: Final = 0.5
 
 
+_Rows = Mapping[tuple[str, ...], Row]
+
+
 class Fact(NamedTuple):
     """An event that was acknowledged: its type, and the group and the users it is about."""
 
@@ -84,15 +87,16 @@ def _chunks(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
 
 async def _hidden(store: Store, facts: Sequence[Fact]) -> list[Fact]:
     """Return those of the facts that the tables do not show."""
-    groups = {(row["provider"], row["app"], row["group_id"]): row for row in await _groups(store, facts)}
-    members = {
-        (row["provider"], row["app"], row["group_id"], row["user_id"]): row
-        for row in await _members(store, facts)
-    }
+    groups = _by_key(await _groups(store, facts), "provider", "app", "group_id")
+    members = _by_key(await _members(store, facts), "provider", "app", "group_id", "user_id")
     return [fact for fact in facts if not _shows(fact, groups, members)]
 
 
-def _shows(fact: Fact, groups: Mapping[tuple[str, ...], Row], members: Mapping[tuple[str, ...], Row]) -> bool:
+def _by_key(rows: Sequence[Row], *names: str) -> _Rows:
+    return {tuple(row[name] for name in names): row for row in rows}
+
+
+def _shows(fact: Fact, groups: _Rows, members: _Rows) -> bool:
     group = (fact.provider, fact.app, fact.group)
     in_group = [(groups.get(group), _IN_GROUPS[fact.type])] if fact.type in _IN_GROUPS else []
     people = fact.users if fact.type in _IN_MEMBERS else ()
