@@ -58,6 +58,7 @@ bench: $(DEV) ## the speed tables, as ratios in one run (kept in tests/bench/res
 
 schemas: $(DEV) ## regenerate what is generated from the catalog
 	$(BIN)/python -m schemas
+	$(BIN)/python -m consumers.rules
 
 lock: ## renew both lock files within the ranges of pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -q \

@@ -76,14 +76,15 @@ def compile_question(row: Row) -> Ask:
     """Return the function from a callback of this before-command to its question. It raises Misfit."""
     read_fields, members = compile_fields(row.fields), row.members
     subject, key = compile_template(row.subject), compile_template(row.partition_key)
-    act, partial = row.act, row.answers is not None and row.answers.partial()
+    act, command = row.act, row.name
+    partial = row.answers is not None and row.answers.partial()
     read_query = compile_query(row.fields)
 
     def ask(callback: Callback) -> Question:
         data = read_fields(_object_of(callback))
         read_query(callback.query, data)
         people = _people(data.get(members)) if members else ()
-        return Question(act, subject(data), key(data), data, people, partial, callback)
+        return Question(act, command, subject(data), key(data), data, people, partial, callback)
 
     return ask
 

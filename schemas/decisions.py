@@ -17,10 +17,11 @@ class Question(NamedTuple):
     ``act`` is what is about to happen (``invite``). ``data`` holds the normalized fields
     (``group_id``, ``group_type``, ``inviter_id``, ``invitee_ids``, ...); a field the provider did not send
     is absent. ``members`` are the people the act is about. ``partial`` says whether the provider can
-    refuse some of them.
+    refuse some of them. ``command`` is the callback's by its name in the catalog, however it was spelled.
     """
 
     act: str
+    command: str
     subject: str
     partitionkey: str
     data: Mapping[str, Any]

@@ -35,6 +35,7 @@ def question(
     said = {"group_id": group, "group_type": kind, "inviter_id": inviter, **data}
     return Question(
         act=act,
+        command=COMMANDS.get(provider, act),
         subject=f"group/{group}",
         partitionkey=group or "",
         data={name: value for name, value in said.items() if value is not None}

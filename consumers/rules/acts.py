@@ -1,165 +1,157 @@
-"""What rules can be about: one row per act, with its facts; what its callbacks can say and be told.
+"""What rules can be about: one row per act. Facts, callbacks and codes of each are read from the catalog.
 
-Adding an act (``join``, ``create_group``, ``send_message``) is one row in ``_DECLARED``: which commands ask,
-which codes they take and which facts they carry is read from the catalog.
+Adding an act is one line in ``_DECLARED``: the word for what it is about and the refusal told where a rule
+gives none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from schemas.callback import Callback
+from consumers.rules.facts import (
+    Fact,
+    Value,
+    Values,
+    constants,
+    entities_of,
+    people_facts,
+    request_facts,
+    row_facts,
+)
 from schemas.catalog import Catalog
-from schemas.catalog_rows import Row
-from schemas.decisions import Question
+from schemas.catalog_rows import Answers, Row
 
 PROVIDERS: Final = ("tencent", "openim")
-Value = str | int | float
-Values = Mapping[str, Value | None]
-"""Every fact about one request with its value, None where the provider did not say."""
+ANY_APP: Final = "*"
+_NO_ANSWERS: Final = Answers(deny_code=0)
+
+_DECLARED: Final[Mapping[str, tuple[str, str]]] = {
+    "invite": ("request", "This invitation is not allowed."),
+    "join": ("request", "Joining this group is not allowed."),
+    "admit_members": ("request", "These people may not become members."),
+    "create_group": ("group", "Creating this group is not allowed."),
+    "update_group": ("group", "Changing this group is not allowed."),
+    "update_member": ("member", "Changing this member is not allowed."),
+    "create_topic": ("topic", "Creating this topic is not allowed."),
+    "send_message": ("message", "This message is not allowed."),
+    "modify_message": ("message", "This message is not allowed."),
+    "filter_words": ("message", "This message is not allowed."),
+    "push": ("message", "This message is not pushed."),
+    "answer_bot": ("message", "The bot gets no answer."),
+    "add_friend": ("request", "Adding this friend is not allowed."),
+    "answer_friend": ("request", "Answering this friend request is not allowed."),
+    "import_friends": ("request", "Importing these friends is not allowed."),
+    "set_friend_remark": ("request", "This remark is not allowed."),
+    "block": ("request", "Blocking this user is not allowed."),
+    "register": ("request", "Registering is not allowed."),
+    "update_user": ("user", "Changing this profile is not allowed."),
+    "create_conversation": ("conversation", "Starting this conversation is not allowed."),
+    "create_official": ("official", "Creating this official account is not allowed."),
+    "subscribe": ("request", "Subscribing to this account is not allowed."),
+    "set_reaction": ("message", "This reaction is not allowed."),
+    "add_reactions": ("message", "These reactions are not allowed."),
+    "delete_reaction": ("message", "Removing this reaction is not allowed."),
+    "list_reactions": ("message", "Reading these reactions is not allowed."),
+}
 
 
-class Fact(NamedTuple):
-    """One thing a rule can look at. ``get`` is None for a fact about one member.
+class Asking(NamedTuple):
+    """One callback that asks about an act, and what it can be told.
 
-    ``field`` is the normalized field it is read from, if it is; ``silent`` names the providers that never
-    say it.
+    ``codes`` is what a refusal's own code must lie in, empty where there is none; ``partial`` says whether
+    some of the people can be refused, ``verdicts`` that each refused one is told the code. ``facts`` are
+    those it may carry, ``constants`` those that are always the same.
     """
 
-    name: str
-    kind: Literal["text", "number"]
-    get: Callable[[Question], Any] | None
-    field: str | None = None
-    silent: frozenset[str] = frozenset()
+    provider: str
+    command: str
+    codes: range
+    partial: bool
+    verdicts: bool
+    facts: frozenset[str]
+    constants: Mapping[str, Value]
 
 
 class Act(NamedTuple):
     """One thing about to happen. ``refusal`` is the reason told where a rule gives none.
 
-    Per provider: ``commands`` are the callbacks that ask, ``codes`` what a refusal of each may carry, and
-    ``partial`` says whether some members can be refused.
+    ``has_members`` says whether it is about people, some of whom could be refused.
     """
 
     name: str
     refusal: str
     facts: Mapping[str, Fact]
-    commands: Mapping[str, Sequence[str]]
-    codes: Mapping[str, Sequence[range]]
-    partial: Mapping[str, bool]
+    asking: Sequence[Asking]
+    has_members: bool
+    verdicts: frozenset[str]
 
-    def values(self, question: Question) -> dict[str, Value | None]:
-        """Return every request fact of the question; empty text counts as not said."""
-        return {fact.name: fact.get(question) for fact in self.facts.values() if fact.get}
-
-
-def _text(fetch: Callable[[Question], Any]) -> Callable[[Question], str | None]:
-    def get(question: Question) -> str | None:
-        value = fetch(question)
-        return value if isinstance(value, str) and value else None
-
-    return get
+    def providers(self) -> frozenset[str]:
+        """Return the providers that ask about it."""
+        return frozenset(one.provider for one in self.asking)
 
 
-def _data(name: str, field: str) -> Fact:
-    return Fact(name, "text", _text(lambda question: question.data.get(field)), field)
+class Asked(NamedTuple):
+    """One question as the rules take it: the facts they consult, and nothing else of it."""
 
-
-def _query(name: str, parameter: str) -> Fact:
-    only_tencent = frozenset(PROVIDERS) - {"tencent"}
-    get = _text(lambda question: question.callback.query.get(parameter))
-    return Fact(name, "text", get, silent=only_tencent)
-
-
-_REQUEST: Final = (
-    Fact("request.provider", "text", lambda question: question.callback.provider),
-    Fact("request.app", "text", lambda question: question.callback.app),
-    Fact("request.command", "text", lambda question: question.callback.command),
-    Fact("request.operation_id", "text", _text(lambda question: question.callback.operation_id)),
-    _query("request.platform", "OptPlatform"),
-    _query("request.client_ip", "ClientIP"),
-)
-_GROUP: Final = (_data("group.id", "group_id"), _data("group.type", "group_type"))
-_MEMBERS: Final = (
-    Fact("request.member_count", "number", lambda question: len(question.members)),
-    Fact("invitee.id", "text", None),
-)
-_DECLARED: Final = (
-    (
-        "invite",
-        "This invitation is not allowed.",
-        (*_REQUEST, *_GROUP, *_MEMBERS, _data("inviter.id", "inviter_id"), _data("request.reason", "reason")),
-    ),
-)
+    act: Act
+    values: Values
+    members: tuple[str, ...]
+    partial: bool
 
 
 @cache
 def known_acts() -> Mapping[str, Act]:
     """Return every act rules can be about, by name; the catalog is read the first time."""
-    rows = [spec.row for spec in Catalog.load()]
-    return {
-        name: _act(name, refusal, facts, [row for row in rows if row.act == name])
-        for name, refusal, facts in _DECLARED
-    }
+    rows = [spec.row for spec in Catalog.load() if spec.phase == "before"]
+    entities = entities_of(rows)
+    return {name: _act(name, [row for row in rows if row.act == name], entities) for name in _DECLARED}
 
 
-def _act(name: str, refusal: str, facts: Sequence[Fact], rows: Sequence[Row]) -> Act:
-    asking = {provider: [row for row in rows if row.provider == provider] for provider in PROVIDERS}
+def _act(name: str, rows: Sequence[Row], entities: frozenset[str]) -> Act:
+    entity, refusal = _DECLARED[name]
+    asking = tuple(_asking(row, entity, entities) for row in sorted(rows, key=_place))
+    without = frozenset(row.name for row in rows if not row.members)
     return Act(
         name=name,
         refusal=refusal,
-        facts={fact.name: _heard(fact, asking) for fact in facts},
-        commands={provider: [row.name for row in some] for provider, some in asking.items()},
-        codes={
-            provider: [range(row.answers.codes[0], row.answers.codes[1] + 1) for row in some if row.answers]
-            for provider, some in asking.items()
-        },
-        partial={
-            provider: bool(some) and all(row.answers and row.answers.partial() for row in some)
-            for provider, some in asking.items()
-        },
+        facts=_merged(fact for row in rows for fact in _facts(row, entity, entities, without)),
+        asking=asking,
+        has_members=len(without) < len(rows),
+        verdicts=frozenset(one.command for one in asking if one.verdicts),
     )
 
 
-def _heard(fact: Fact, asking: Mapping[str, Sequence[Row]]) -> Fact:
-    """Return the fact with the providers none of whose callbacks carry its field."""
-    if fact.field is None:
-        return fact
-    carrying = {
-        provider
-        for provider, rows in asking.items()
-        if any(field.name == fact.field for row in rows for field in row.fields)
-    }
-    return fact._replace(silent=frozenset(PROVIDERS) - carrying)
+def _place(row: Row) -> int:
+    return PROVIDERS.index(row.provider)
 
 
-def ask(act: Act, given: Mapping[str, Any], default_provider: str) -> Question:
-    """Return the question a rule's test describes, as the catalog would make it from a real callback."""
-    request = given.get("request", {})
-    provider = request.get("provider", default_provider)
-    group, invitees = given.get("group", {}), tuple(given.get("invitees", ()))
-    said = {
-        "group_id": group.get("id"),
-        "group_type": group.get("type"),
-        "inviter_id": given.get("inviter", {}).get("id"),
-        "invitee_ids": list(invitees),
-        "reason": request.get("reason"),
-    }
-    query = {"OptPlatform": request.get("platform"), "ClientIP": request.get("client_ip")}
-    return Question(
-        act=act.name,
-        subject=f"group/{group.get('id', '')}",
-        partitionkey=group.get("id", ""),
-        data={name: value for name, value in said.items() if value is not None},
-        members=invitees,
-        partial=act.partial.get(provider, False),
-        callback=Callback(
-            provider=provider,
-            app=request.get("app", "test"),
-            command=request.get("command", next(iter(act.commands.get(provider, ())), act.name)),
-            query={name: value for name, value in query.items() if value is not None},
-            operation_id=request.get("operation_id"),
-            body=b"",
-            json={},
-            moment=0,
-        ),
+def _facts(
+    row: Row, entity: str, entities: frozenset[str], without: frozenset[str] = frozenset()
+) -> Sequence[Fact]:
+    by = frozenset({row.provider})
+    people = people_facts(row.members, by, without) if row.members else ()
+    return (*request_facts(by), *row_facts(row, entity, entities), *people)
+
+
+def _merged(facts: Iterable[Fact]) -> Mapping[str, Fact]:
+    """Return the facts of several rows by name, those of the request first, without those nobody says."""
+    merged: dict[str, Fact] = {}
+    for fact in facts:
+        known = merged.get(fact.name, fact)
+        merged[fact.name] = known._replace(said_by=known.said_by | fact.said_by)
+    said = [fact for fact in merged.values() if fact.said_by]
+    said.sort(key=lambda fact: not fact.name.startswith("request."))
+    return {fact.name: fact for fact in said}
+
+
+def _asking(row: Row, entity: str, entities: frozenset[str]) -> Asking:
+    answers = row.answers or _NO_ANSWERS
+    return Asking(
+        provider=row.provider,
+        command=row.name,
+        codes=range(answers.codes[0], answers.codes[1] + 1),
+        partial=answers.partial(),
+        verdicts=answers.per_target is not None,
+        facts=frozenset(fact.name for fact in _facts(row, entity, entities) if fact.said_by),
+        constants=constants(row, entity, entities),
     )

@@ -7,7 +7,7 @@ its ``not``. Such a clause never makes a rule match; the rule says which facts i
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from consumers.rules.acts import Values
+from consumers.rules.facts import MEMBER_FACTS, Values
 from consumers.rules.operators import OPERATORS, Lists, bound, operator_of
 
 Match = Callable[[Values], bool | None]
@@ -17,7 +17,6 @@ Members = frozenset[str]
 Select = Callable[[Values, Members], tuple[Members, Members]]
 """Of everyone: who matches for certain, and who matches for certain or hinges on a missing fact."""
 
-MEMBER_FACT: Final = "invitee.id"
 _NOBODY: Final[Members] = frozenset()
 
 
@@ -96,7 +95,7 @@ def _some(parts: list[Match]) -> Match:
 
 def compile_members(clause: Mapping[str, Any], lists: Lists) -> Select:
     """Return the clause as one function from everyone to those it selects."""
-    if clause.get("fact") == MEMBER_FACT:
+    if clause.get("fact") in MEMBER_FACTS:
         return _by_id(clause, lists)
     if "fact" in clause:
         return _by_request(_leaf(clause, lists))

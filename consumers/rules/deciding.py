@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from consumers.rules.acts import Act, Values
+from consumers.rules.acts import Asked
+from consumers.rules.facts import Values
 from consumers.rules.index import Index, Shelf
-from consumers.rules.rule import SAMPLE_KEY, Rule
+from consumers.rules.rule import Rule
 from schemas.decisions import Decision, Effect, Outcome, Question, RuleSet
 
 Said = tuple[Rule, Outcome]
@@ -26,31 +27,37 @@ def decide(
     index: Index, rule_set: RuleSet, question: Question, staleness_ms: int, now_ms: int, fallback: str
 ) -> Decision:
     """Return what the rules say: every rule in scope is evaluated, none first."""
-    act = index.acts.get(question.act)
-    if act is None:
+    asked = index.ask(question)
+    if asked is None:
         return Decision(_ALLOW, _ALLOW, rule_set=rule_set, staleness_ms=staleness_ms)
-    values = act.values(question)
-    values[SAMPLE_KEY] = question.partitionkey
-    shelves = index.find(act.name, values)
+    return decide_asked(index, rule_set, asked, staleness_ms, now_ms, fallback)
+
+
+def decide_asked(
+    index: Index, rule_set: RuleSet, asked: Asked, staleness_ms: int, now_ms: int, fallback: str
+) -> Decision:
+    """Return what the rules say to these facts; those of ``asked`` must include all that they consult."""
+    values, members = asked.values, asked.members
+    shelves = index.find(asked.act.name, values)
     stale = _too_stale(shelves, values, staleness_ms, now_ms)
     if stale:
         decision = fallen_back(fallback, "needs")
         return decision._replace(rule_set=rule_set, staleness_ms=staleness_ms, outcomes=stale)
-    said = _ask(chain.from_iterable(shelf.rules for shelf in shelves), values, question.members, now_ms)
-    enforced = resolve([one for one in said if one[0].mode == "enforce"], question.members)
-    sent, because = enforceable(enforced, question.partial)
+    said = _ask(chain.from_iterable(shelf.rules for shelf in shelves), values, members, now_ms)
+    enforced = resolve([one for one in said if one[0].mode == "enforce"], members)
+    sent, because = enforceable(enforced, asked.partial)
     teller = min(because, key=lambda rule: rule.rank, default=None)
     return Decision(
         wanted=enforced.wanted,
         sent=sent,
-        reason_text=_text(teller, act, sent),
-        reason_code=_code(teller, question, sent),
+        reason_text=_text(teller, asked, sent),
+        reason_code=_code(teller, asked, sent),
         rule_set=rule_set,
         staleness_ms=staleness_ms,
         outcomes=tuple(outcome for _, outcome in said),
         facts=_facts(shelves, values),
         reason_rule=teller.id if teller else None,
-        shadow=_shadow(said, question.members),
+        shadow=_shadow(said, members),
     )
 
 
@@ -140,11 +147,15 @@ def _facts(shelves: Iterable[Shelf], values: Values) -> dict[str, Any]:
     return {name: value for name in sorted(names) if (value := values[name]) is not None}
 
 
-def _text(teller: Rule | None, act: Act, sent: Effect) -> str:
+def _text(teller: Rule | None, asked: Asked, sent: Effect) -> str:
     if teller is not None and teller.text:
         return teller.text
-    return "" if sent.kind == "allow" else act.refusal
+    return "" if sent.kind == "allow" else asked.act.refusal
 
 
-def _code(teller: Rule | None, question: Question, sent: Effect) -> int | None:
-    return teller.codes.get(question.callback.provider) if teller and sent.kind == "deny" else None
+def _code(teller: Rule | None, asked: Asked, sent: Effect) -> int | None:
+    """Return the code the provider is told: with a full refusal, or with the verdict on each one refused."""
+    verdicts = sent.kind == "refuse_members" and asked.values["request.command"] in asked.act.verdicts
+    if teller is None or not (verdicts or sent.kind == "deny"):
+        return None
+    return teller.codes.get(str(asked.values["request.provider"]))

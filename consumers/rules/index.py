@@ -1,15 +1,22 @@
 """Which rules a question concerns: looked up by act, provider, app, type and group, not searched for."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from consumers.rules.acts import PROVIDERS, Values, known_acts
+from consumers.rules.acts import PROVIDERS, Act, Asked, known_acts
+from consumers.rules.facts import SAMPLE_KEY, Get, Value, Values
 from consumers.rules.rule import Rule
+from schemas.decisions import Question
 
 _ANY: Final = object()
+_LOOKED_UP: Final = frozenset(
+    {"request.provider", "request.command", "request.app", "group.id", "group.type"}
+)
+"""What decides which rules a question concerns, and what of them it can be told."""
+
 Key = tuple[Any, ...]
 
 
@@ -29,12 +36,23 @@ class Index:
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self.acts = known_acts()
+        ranked = sorted(rules, key=lambda rule: rule.rank)
+        self._acts = {name: (act, _consulted(act, ranked)) for name, act in known_acts().items()}
         shelves: dict[Key, list[Rule]] = defaultdict(list)
-        for rule in sorted(rules, key=lambda rule: rule.rank):
+        for rule in ranked:
             for key in _keys(rule):
                 shelves[key].append(rule)
         self._shelves = {key: _shelf(placed) for key, placed in shelves.items()}
+
+    def ask(self, question: Question) -> Asked | None:
+        """Return the question with the facts these rules consult; None where no rule can be about it."""
+        known = self._acts.get(question.act)
+        if known is None:
+            return None
+        act, consulted = known
+        values: dict[str, Value | None] = {name: get(question) for name, get in consulted}
+        values[SAMPLE_KEY] = question.partitionkey
+        return Asked(act, values, question.members, question.partial)
 
     def find(self, act: str, values: Values) -> list[Shelf]:
         """Return the shelves of the rules whose scope the question is in, or may be in."""
@@ -49,6 +67,12 @@ class Index:
             (act, provider, group),
         )
         return [self._shelves[key] for key in keys if key in self._shelves]
+
+
+def _consulted(act: Act, rules: Sequence[Rule]) -> tuple[tuple[str, Get], ...]:
+    """Return the facts of the act that some rule consults, each with how it is read."""
+    names = _LOOKED_UP.union(*(rule.facts for rule in rules if act.name in rule.acts))
+    return tuple((name, fact.get) for name, fact in act.facts.items() if fact.get and name in names)
 
 
 def _keys(rule: Rule) -> Iterator[Key]:

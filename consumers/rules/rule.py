@@ -5,10 +5,8 @@ from hashlib import blake2b
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
 
-from consumers.rules.acts import Values
-from consumers.rules.checks import ANY_APP
+from consumers.rules.acts import ANY_APP
 from consumers.rules.clauses import (
-    MEMBER_FACT,
     Match,
     Members,
     Select,
@@ -17,12 +15,11 @@ from consumers.rules.clauses import (
     every,
     leaves,
 )
+from consumers.rules.facts import MEMBER_FACTS, SAMPLE_KEY, Values
 from consumers.rules.operators import Lists, operator_of
 from schemas.decisions import Effect, Outcome
 from schemas.envelope import parse_time
 
-SAMPLE_KEY: Final = "#key"
-"""Where the values of a question hold its partition key, which a sample is drawn by."""
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SAMPLE_STEPS: Final = 10_000
 _NOBODY: Final[Members] = frozenset()
@@ -32,6 +29,7 @@ class Scope(NamedTuple):
     """What a rule is for; None where it is not narrowed."""
 
     providers: tuple[str, ...] | None
+    commands: tuple[str, ...] | None
     apps: tuple[str, ...] | None
     groups: tuple[str, ...] | None
     types: tuple[str, ...] | None
@@ -154,6 +152,7 @@ def _scope(scope: Mapping[str, Any]) -> Scope:
     group = scope.get("group", {})
     return Scope(
         providers=tuple(scope["provider"]) if "provider" in scope else None,
+        commands=narrowed(scope.get("command")),
         apps=narrowed(scope.get("app")),
         groups=tuple(sorted(set(group["id"]))) if "id" in group else None,
         types=tuple(sorted(set(group["type"]))) if "type" in group else None,
@@ -163,6 +162,7 @@ def _scope(scope: Mapping[str, Any]) -> Scope:
 def _in_scope(content: Mapping[str, Any], scope: Scope, lists: Lists) -> Match:
     named = {
         "request.provider": scope.providers,
+        "request.command": scope.commands,
         "request.app": scope.apps,
         "group.id": scope.groups,
         "group.type": scope.types,
@@ -198,7 +198,7 @@ def _facts(content: Mapping[str, Any], scope: Scope) -> tuple[frozenset[str], tu
     hinges = set(consulted)
     for part in ("match", "members"):
         for leaf in leaves(content.get(part, {})):
-            if leaf["fact"] != MEMBER_FACT:
+            if leaf["fact"] not in MEMBER_FACTS:
                 consulted.add(leaf["fact"])
                 hinges |= {leaf["fact"]} if operator_of(leaf)[0] != "exists" else set()
     return frozenset(consulted), tuple(sorted(hinges))

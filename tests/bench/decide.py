@@ -53,10 +53,9 @@ def _question(partial: bool) -> Question:
     invitees = tuple(f"user-{number % 10}-{number + 990}" for number in range(INVITEES))
     data = {"group_id": "g1", "group_type": "Work", "inviter_id": "ada", "invitee_ids": list(invitees)}
     query = {"OptPlatform": "RESTAPI"}
-    callback = Callback(
-        "tencent", "1400000000", "Group.CallbackBeforeInviteJoinGroup", query, None, b"", {}, 0
-    )
-    return Question("invite", "group/g1", "g1", data, invitees, partial, callback)
+    command = "Group.CallbackBeforeInviteJoinGroup"
+    callback = Callback("tencent", "1400000000", command, query, None, b"", {}, 0)
+    return Question("invite", command, "group/g1", "g1", data, invitees, partial, callback)
 
 
 def measure(rounds: int = ROUNDS) -> Report:

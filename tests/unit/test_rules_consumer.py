@@ -20,6 +20,7 @@ from bridge.telemetry import RULES_AGE_SECONDS, RULES_ERRORS
 from consumers.rules import RulesConsumer, publish
 from consumers.rules import following as following_module
 from consumers.rules import keeping as keeping_module
+from consumers.rules.acts import known_acts
 from consumers.rules.answering import Answering
 from consumers.rules.index import Index
 from consumers.rules.rule import compile_rule
@@ -542,9 +543,18 @@ def test_an_act_no_rule_can_be_about_goes_ahead_whatever_the_fallback(fallback: 
     answering = _answering(fallback=fallback, max_stale_seconds=0.1)
     if not served:
         answering.served = None
-    decision = answering.decide(question("u1", act="send_message"))
+    decision = answering.decide(question("u1", act="call"))
     assert (decision.wanted.kind, decision.sent.kind, decision.fallback) == ("allow", "allow", None)
     assert answering.errors == 0
+
+
+@pytest.mark.parametrize("fallback", ["allow", "deny"])
+def test_without_a_set_the_fallback_answers_about_every_act(fallback: str) -> None:
+    answering = _answering(fallback=fallback)
+    answering.served = None
+    for act in known_acts():
+        decision = answering.decide(question("u1", act=act))
+        assert (decision.sent.kind, decision.fallback) == (fallback, "not_ready")
 
 
 def test_even_a_decision_that_goes_wrong_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

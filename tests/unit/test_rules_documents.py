@@ -24,7 +24,89 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown effect": (rule(effect="kick"), "/effect", "allow, deny, refuse_members or annotate"),
     "a priority in words": (rule(priority="high"), "/priority", "a whole number from -1000000"),
     "no act": (rule(on=[]), "/on", "a list of acts"),
-    "an unknown act": (rule(on=["invite", "join"]), "/on/1", "'join' is no act known here; accepted: invite"),
+    "an unknown act": (
+        rule(on=["invite", "call"]),
+        "/on/1",
+        "'call' is no act known here; accepted: invite, join, admit_members, create_group,",
+    ),
+    "an act nobody in scope asks about": (
+        rule(on=["block"], scope={"provider": ["tencent"]}),
+        "/on/0",
+        "nothing within scope asks about block: openim asks with callbackBeforeAddBlackCommand",
+    ),
+    "a command that asks about something else": (
+        rule(scope={"command": ["Group.CallbackBeforeSendMsg"]}),
+        "/scope/command/0",
+        "asks about none of these acts; accepted: Group.CallbackBeforeInviteJoinGroup, callbackBeforeInv",
+    ),
+    "a group where there is none": (
+        rule(on=["add_friend"], scope={"group": {"type": ["Work"]}}),
+        "/scope/group/type",
+        "add_friend has no group.type: leave scope.group.type out",
+    ),
+    "members of an act about nobody": (
+        rule(on=["send_message"], members={"fact": "sender.id", "eq": "a"}),
+        "/members",
+        "send_message is about nobody in particular: put the clause under match",
+    ),
+    "refused members of an act about nobody": (
+        rule(effect="refuse_members", on=["send_message"], members={"fact": "sender.id", "eq": "a"}),
+        "/effect",
+        "send_message is about nobody who could be left out: use deny",
+    ),
+    "a fact only one of two acts has": (
+        rule(on=["invite", "send_message"], match={"fact": "message.text", "contains": "x"}),
+        "/match/fact",
+        "invite has no fact 'message.text'; accepted: request.provider,",
+    ),
+    "a flag without quotes": (
+        rule(on=["add_friend"], match={"fact": "request.forced", "eq": True}),
+        "/match/eq",
+        "true is not accepted here; accepted: a text or a number",
+    ),
+    "a code where there is none": (
+        rule(on=["subscribe"], reason={"code": {"tencent": 10107}}),
+        "/reason/code/tencent",
+        "OfficialAccount.CallbackBeforeAddSubscriber takes no code of its own: leave it out",
+    ),
+    "a code in the range of only some callbacks in scope": (
+        rule(on=["send_message"], reason={"code": {"tencent": 10107}}),
+        "/reason/code/tencent",
+        "10107 is outside what tencent takes; accepted: 120001 to 130000 (C2C.CallbackBeforeSendMsg, Off",
+    ),
+    "a test that gives what no act has": (
+        rule(tests=[{"given": {"message": {"text": "x"}}, "expect": {"effect": "deny"}}]),
+        "/tests/0/given/message/text",
+        "invite has no fact 'message.text' that can be given; accepted: request.provider,",
+    ),
+    "a test that gives a number for a text": (
+        rule(tests=[{"given": {"group": {"id": 7}}, "expect": {"effect": "deny"}}]),
+        "/tests/0/given/group/id",
+        "group.id is a text, 7 is not",
+    ),
+    "a test that gives the count instead of the people": (
+        rule(tests=[{"given": {"request": {"member_count": 7}}, "expect": {"effect": "deny"}}]),
+        "/tests/0/given/request/member_count",
+        "give the people in members",
+    ),
+    "a test that invites to a message": (
+        rule(on=["send_message"], tests=[{"given": {"members": ["a"]}, "expect": {"effect": "deny"}}]),
+        "/tests/0/given/members",
+        "send_message: questions about it name no members",
+    ),
+    "a test that calls friends invitees": (
+        rule(on=["add_friend"], tests=[{"given": {"invitees": ["a"]}, "expect": {"effect": "deny"}}]),
+        "/tests/0/given/invitees",
+        "add_friend: questions about it name no invitees",
+    ),
+    "a test from a provider that never asks": (
+        rule(
+            on=["block"],
+            tests=[{"given": {"request": {"provider": "tencent"}}, "expect": {"effect": "deny"}}],
+        ),
+        "/tests/0/given/request/provider",
+        "tencent never asks about block",
+    ),
     "an act twice": (rule(on=["invite", "invite"]), "/on", "an act stands twice"),
     "an unknown provider": (
         rule(scope={"provider": ["wechat"]}),

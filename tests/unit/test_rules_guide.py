@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from consumers.rules import check
 from consumers.rules.acts import known_acts
 from consumers.rules.deciding import FallbackReason
+from consumers.rules.guide import END, with_tables
 from consumers.rules.operators import OPERATORS
 from consumers.rules.schema import SCHEMA
 
@@ -42,19 +45,17 @@ def test_every_act_fact_operator_setting_and_fallback_is_in_the_guide() -> None:
         assert _missing(names) == set()
 
 
-def test_the_guide_names_the_providers_that_never_say_a_fact() -> None:
-    written = {"tencent": "Tencent", "openim": "OpenIM"}
-    rows = [line.split("|") for line in GUIDE.splitlines() if line.startswith("| `")]
-    silent = {
-        name: {provider for provider in written if written[provider] in row[3]}
-        for row in rows
-        if len(row) == 5
-        for name in re.findall(r"`([a-z]+\.[a-z_]+)`", row[1])
-    }
-    facts = known_acts()["invite"].facts
-    assert silent == {name: set(fact.silent) for name, fact in facts.items()}
+def test_the_tables_of_acts_are_current() -> None:
+    assert with_tables(GUIDE) == GUIDE, "run python -m consumers.rules"
 
 
-def test_the_guide_gives_the_range_of_codes() -> None:
-    for ranges in known_acts()["invite"].codes.values():
-        assert f"{ranges[0][0]}-{ranges[0][-1]}" in GUIDE
+def test_the_tables_name_every_act_its_callbacks_and_their_codes() -> None:
+    for act in known_acts().values():
+        for one in act.asking:
+            codes = f"{one.codes[0]}-{one.codes[-1]}" if one.codes else "none"
+            assert f"| `{act.name}` | `{one.command}` | {codes} |" in GUIDE
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks"):
+        with_tables(GUIDE.replace(END, ""))
