@@ -95,7 +95,10 @@ class _Section(BaseModel):
 
 
 class IngressSettings(_Section):
-    """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for the disk.
+    """Where callbacks arrive. ``max_waiting`` bounds after-callbacks that wait for their turn or the disk.
+
+    ``max_connections`` have a place, those silent for ``keepalive_seconds`` are ended, and ``buffer_bytes``
+    hold what has arrived of requests that are not whole.
 
     ``workers`` processes take callbacks in, a journal each, under one that watches over them; ``share_port``
     lets several such services listen on one port. ``trusted_hops`` counts the
@@ -106,7 +109,10 @@ class IngressSettings(_Section):
     port: Port = 8080
     body_bytes: Size = 1024 * 1024
     body_seconds: Seconds = 10.0
+    keepalive_seconds: Seconds = 620.0
     max_waiting: Count = 4096
+    max_connections: Count = 4096
+    buffer_bytes: Size = 128 * 1024 * 1024
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     share_port: bool = False
     trusted_hops: Annotated[int, Field(ge=0, le=16)] = 0

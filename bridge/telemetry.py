@@ -36,6 +36,8 @@ CALLBACKS = _counter("callbacks_total", "Callbacks answered", "provider", "comma
 CALLBACK_SECONDS = _histogram(
     "callback_seconds", "From request read to answer handed over", "provider", "phase"
 )
+CONNECTIONS = _gauge("connections", "Open connections of callers", across="sum")
+CONNECTIONS_ENDED = _counter("connections_ended_total", "Connections ended before their caller did", "reason")
 DOOR_REFUSALS = _counter("door_refusals_total", "Requests that did not pass the door", "provider", "reason")
 DECISIONS = _counter("decisions_total", "Before-callbacks decided", "provider", "command", "outcome")
 DECISION_SECONDS = _histogram("decision_seconds", "Time to decide")

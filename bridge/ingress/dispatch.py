@@ -25,21 +25,22 @@ from schemas.catalog import Catalog, CommandSpec
 BAD_REQUEST: Final = failure_for_both(400, "bad request")
 NOT_FOUND: Final = failure_for_both(404, "unknown path")
 POST_ONLY: Final = failure_for_both(405, "callbacks arrive by POST")
+OVERLOAD: Final = failure_for_both(503, "overload")
 INTERNAL: Final = failure_for_both(503, "internal error")
-_UNREAD: Final = {413: "too_large", 408: "too_slow"}
+_UNREAD: Final = {413: "too_large", 408: "too_slow", 503: "overload"}
 
 
 class Opened(NamedTuple):
-    """A request that passed the door; ``spec`` is None while the URL alone does not name a known command."""
+    """A request that passed the door.
+
+    ``spec`` is None while the URL alone does not name a known command; ``is_question`` says that it names one
+    of a before-callback.
+    """
 
     provider: Provider
     request: AuthenticRequest
     spec: CommandSpec | None
-
-    @property
-    def is_question(self) -> bool:
-        """Say whether the URL alone tells that this is a before-callback."""
-        return self.spec is not None and self.spec.phase == "before"
+    is_question: bool
 
 
 class Dispatch:
@@ -62,7 +63,7 @@ class Dispatch:
         self._seldom = Seldom()
 
     def open(
-        self, method: str, target: str, headers: MultiMapping[str], peer: str, *, crowded: bool = False
+        self, method: str, target: str, headers: MultiMapping[str], peer: str, crowded: bool
     ) -> Opened | Reply:
         """Return the request once it passed the door and has a place, else the answer that ends it.
 
@@ -75,21 +76,18 @@ class Dispatch:
         route = self._routes.find(segments, query)
         if route is None:
             return self._end(NOT_FOUND, "path")
-        opened = self._authenticate(route, query, headers, peer)
-        if isinstance(opened, Reply) or opened.is_question or (opened.spec is None and not crowded):
-            return opened
-        return self._after.refusal(opened.provider, _name(opened.spec), crowded=crowded) or opened
+        return self._authenticate(route, query, headers, peer, crowded)
 
     def answer(self, opened: Opened, body: bytes) -> Reply | Waiting:
         """Return the answer to a request whose body has arrived, or what waits for the disk."""
         started = perf_counter()
-        provider, request, spec = opened
+        provider, request, spec, _ = opened
         try:
             callback = provider.parse(request, body, self._clock.tick())
             if spec is None:
                 spec, callback = self._named_by_body(provider, callback)
                 is_question = spec is not None and spec.phase == "before"
-                refused = None if is_question else self._after.refusal(provider, _name(spec))
+                refused = None if is_question else self._after.refusal(provider, _name(spec), crowded=False)
                 if refused is not None:
                     return refused
             if spec is None or spec.phase == "after":
@@ -113,7 +111,7 @@ class Dispatch:
 
     def unread(self, opened: Opened, error: CallbackError) -> Reply:
         """Return the answer to a request whose body cannot be had: too large, too slow, cut off."""
-        provider, _, spec = opened
+        provider, _, spec, _ = opened
         if spec is not None and spec.phase == "before":
             return self._before.fall_back(provider, spec, str(error))
         outcome = _UNREAD.get(error.status, "cut_off")
@@ -125,8 +123,12 @@ class Dispatch:
         """Return the answer to what is no HTTP request. Its text is not logged: secrets travel in URLs."""
         return self._end(BAD_REQUEST, "http", error=type(error).__name__)
 
+    def overloaded(self) -> Reply:
+        """Return the answer to what there is no memory for before it is known what it is."""
+        return self._end(OVERLOAD, "overload")
+
     def _authenticate(
-        self, route: Route, query: dict[str, str], headers: MultiMapping[str], peer: str
+        self, route: Route, query: dict[str, str], headers: MultiMapping[str], peer: str, crowded: bool
     ) -> Opened | Reply:
         provider = route.provider
         try:
@@ -141,7 +143,12 @@ class Dispatch:
         except Exception as error:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
             return self._failed(provider, None, error)
         spec = None if request.command is None else self._catalog.find(provider.name, request.command)
-        return Opened(provider, request, spec)
+        is_question = spec is not None and spec.phase == "before"
+        if crowded or (spec is not None and not is_question):
+            refused = None if is_question else self._after.refusal(provider, _name(spec), crowded)
+            if refused is not None:
+                return refused
+        return Opened(provider, request, spec, is_question)
 
     def _named_by_body(self, provider: Provider, callback: Callback) -> tuple[CommandSpec | None, Callback]:
         """Return the command the body names, where the URL names none that is known."""

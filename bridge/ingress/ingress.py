@@ -7,13 +7,15 @@ from bridge import telemetry
 from bridge.ingress.after import AfterPath
 from bridge.ingress.before import BeforePath, Decider, Fallback
 from bridge.ingress.dispatch import Dispatch
-from bridge.ingress.protocol import Limits
+from bridge.ingress.limits import Limits
+from bridge.ingress.places import Places
 from bridge.ingress.replay_guard import ReplayGuard
 from bridge.ingress.routes import Routes
 from bridge.ingress.server import CallbackServer
 from bridge.ingress.sources import SourceGate
 from bridge.ingress.state import IngressState, IngressStatus
 from bridge.ingress.tally import Tally
+from bridge.ingress.turns import Turns
 from bridge.log.base import Journal
 from bridge.log.clock import HybridClock
 from bridge.providers.base import Provider
@@ -25,8 +27,9 @@ class Ingress:
 
     Without a ``journal`` questions are answered and after-callbacks refused; one can be given later with
     ``use_journal``. ``fallback`` answers questions that cannot be read or decided. ``max_waiting`` bounds
-    the after-callbacks that wait for the disk: keep it below what the journal's queue takes, so that
-    decision events find a place. ``networks`` names those each provider may call from, behind
+    the after-callbacks that wait for their turn or the disk: keep it below what the journal's queue takes, so
+    that decision events find a place. ``max_connections`` have a place, and ``buffer_bytes`` hold what has
+    arrived of requests that are not whole. ``networks`` names those each provider may call from, behind
     ``trusted_hops`` proxies. ``replay_seconds`` is how long a signed callback is known again.
     """
 
@@ -43,6 +46,8 @@ class Ingress:
         max_waiting: int = 4096,
         journal_seconds: float = 5.0,
         keepalive_seconds: float = 620.0,
+        max_connections: int = 4096,
+        buffer_bytes: int = 128 * 1024 * 1024,
         fallback: Fallback = "allow",
         networks: Mapping[str, Sequence[str]] = {},
         trusted_hops: int = 0,
@@ -56,8 +61,8 @@ class Ingress:
         after = AfterPath(catalog, self._state, tally, log, guard, max_waiting=max_waiting)
         sources = SourceGate(networks, trusted_hops=trusted_hops)
         dispatch = Dispatch(catalog, Routes(providers), sources, clock, before, after, tally, log)
-        limits = Limits(body_bytes, body_seconds, journal_seconds, keepalive_seconds)
-        self._server = CallbackServer(dispatch, limits)
+        limits = Limits(body_bytes, body_seconds, journal_seconds, keepalive_seconds, buffer_bytes)
+        self._server = CallbackServer(dispatch, limits, Places(max_connections), Turns(self._state))
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> tuple[str, int]:
         """Accept connections and return the address as bound (port 0 takes a free one).

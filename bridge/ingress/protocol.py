@@ -7,63 +7,74 @@ costs twice what everything else here costs; its parser is what we keep of it.
 
 import asyncio
 from collections import deque
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from bridge.errors import CallbackError
+from bridge.errors import CallbackError, Overloaded
 from bridge.ingress.after import Waiting
 from bridge.ingress.answers import answer_bytes
 from bridge.ingress.bodies import read_body, too_large
 from bridge.ingress.dispatch import INTERNAL, Dispatch, Opened
+from bridge.ingress.limits import Limits, Room, Share
+from bridge.ingress.places import Places
+from bridge.ingress.turns import Turns
 from bridge.providers.base import Reply
+from bridge.telemetry import CONNECTIONS_ENDED
 
 _BUFFER_BYTES: Final = 64 * 1024
+_HEAD_BYTES: Final = 32 * 1024
+"""The largest head, about: whatever is longer is no callback."""
+
+_MESSAGE_BYTES: Final = 2048
+"""What a request that waits for its turn takes beside its bytes, about."""
+
 _PIPELINED: Final = 256
 """Requests a caller may send ahead of its answers. Vendors send none; beyond, the connection ends."""
+
+_AT_ONCE: Final = 8
+"""Requests of one connection answered in one turn of the loop: the others want theirs, too."""
 
 _NEVER: Final = float("inf")
 
 
-class Limits(NamedTuple):
-    """What one connection may take. ``journal_seconds`` bounds the wait for the disk."""
-
-    body_bytes: int
-    body_seconds: float
-    journal_seconds: float
-    keepalive_seconds: float
-    lingering_seconds: float = 2.0
-
-
 class Host(Protocol):
-    """Who looks after the connections: the server."""
+    """Who looks after the connections: the server, with what all of them share."""
 
     limits: Limits
     draining: bool
-    connections: "set[CallbackConnection]"
+    places: Places
+    room: Room
+    turns: Turns
 
 
 class CallbackConnection(BaseProtocol):
     """Answers the requests of one connection, one after the other."""
 
     __slots__ = (
-        "_bad",
         "_body",
         "_busy",
         "_content",
         "_deadline",
         "_dispatch",
         "_ending",
+        "_guest",
         "_host",
+        "_last",
         "_lingering",
         "_message",
         "_parser",
         "_peer",
+        "_pumping",
         "_queue",
+        "_share",
         "_waiting",
+        "idle_since",
     )
 
     def __init__(self, host: Host, dispatch: Dispatch, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,9 +88,11 @@ class CallbackConnection(BaseProtocol):
         self._waiting: Waiting | None = None
         self._body: asyncio.Task[None] | None = None
         self._content: StreamReader | None = None
-        self._bad: HttpProcessingError | None = None
-        self._busy = self._ending = self._lingering = False
-        self._deadline = loop.time() + host.limits.body_seconds
+        self._last: Reply | None = None
+        self._share = Share(host.room)
+        self._busy = self._ending = self._lingering = self._pumping = self._guest = False
+        self.idle_since = loop.time()
+        self._deadline = self.idle_since + host.limits.body_seconds
 
     # What the loop tells
 
@@ -88,12 +101,14 @@ class CallbackConnection(BaseProtocol):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
-        self._host.connections.add(self)
+        self._guest = not self._host.places.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection; what waits for the disk is only counted from now on."""
         super().connection_lost(exc)
-        self._host.connections.discard(self)
+        self._host.places.dismiss(self)
+        self._queue.clear()
+        self._share.let_go()
         self._end_of_input()
 
     def eof_received(self) -> bool:
@@ -104,6 +119,8 @@ class CallbackConnection(BaseProtocol):
     def resume_writing(self) -> None:
         """Go on answering: the caller has read what was written."""
         super().resume_writing()
+        if not self._busy:
+            self._deadline = self._in(self._host.limits.keepalive_seconds)
         self._pump()
 
     def data_received(self, data: bytes) -> None:
@@ -113,18 +130,18 @@ class CallbackConnection(BaseProtocol):
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
-            self._not_http(error)
+            self._end_after(error, partial(self._dispatch.unparseable, error))
             return
         if len(messages) == 1 and not (upgraded or self._busy or self._queue or self._paused):
             self._begin(*messages[0])  # what nearly every callback is
             return
-        if messages:
-            self._queue.extend(messages)
-        elif data and not self._busy:
-            self._deadline = min(self._deadline, self._in(self._host.limits.body_seconds))
+        self._queue.extend(messages)
         if upgraded or len(self._queue) > _PIPELINED:
             self._ending = True
-        if not self._busy:
+        if not self._share.take(len(data) + len(messages) * _MESSAGE_BYTES):
+            self._end_after(Overloaded("overload"), self._dispatch.overloaded)
+        elif not self._busy:
+            self._head_goes_on(data)
             self._pump()
 
     # What the server tells
@@ -142,6 +159,7 @@ class CallbackConnection(BaseProtocol):
             self._send(self._dispatch.late(waiting))
             self._pump()
         elif not self._busy:
+            CONNECTIONS_ENDED.labels("timed_out").inc()
             self.cut_off()
 
     def end(self) -> None:
@@ -158,27 +176,47 @@ class CallbackConnection(BaseProtocol):
     # One request after the other
 
     def _pump(self) -> None:
-        while self._queue and not self._busy and not self._paused:
+        for _ in range(_AT_ONCE):
+            if not self._queue or self._busy or self._paused:
+                break
             self._begin(*self._queue.popleft())
-        if self._queue or self._busy or self._lingering:
+        if self._busy or self._lingering:
             return
-        if self._bad is not None:
-            bad, self._bad = self._bad, None
-            self._send(self._dispatch.unparseable(bad), whole=False)
+        if self._queue:
+            self._pump_later()
+        elif self._last is not None:
+            last, self._last = self._last, None
+            self._send(last, whole=False)
         elif self._ending:
             self._close()
 
+    def _pump_later(self) -> None:
+        """Go on in the next turn of the loop, unless it is the caller who has to read first."""
+        if not (self._pumping or self._paused):
+            self._pumping = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pumping = False
+        self._pump()
+
     def _begin(self, message: RawRequestMessage, content: StreamReader) -> None:
         self._busy, self._message = True, message
+        if self._guest:
+            self._guest = self._host.places.is_crowded()
         try:
-            opened = self._dispatch.open(message.method, message.path, message.headers, self._peer)
+            opened = self._dispatch.open(
+                message.method, message.path, message.headers, self._peer, self._guest
+            )
             if isinstance(opened, Reply):
                 self._send(opened, whole=content.is_eof())
             elif content.is_eof():
                 self._answer(opened, content.read_nowait())
-            else:
+            elif self._share.take(content.total_bytes):
                 self._content, self._deadline = content, _NEVER
                 self._body = self._loop.create_task(self._read(opened, message, content))
+            else:
+                self._send(self._dispatch.unread(opened, Overloaded("overload")), whole=False)
         except Exception:  # noqa: BLE001 the dispatch catches and logs its own; this is for the rest
             self._send(INTERNAL, whole=False)
 
@@ -200,12 +238,26 @@ class CallbackConnection(BaseProtocol):
         if len(body) > limit:
             self._send(self._dispatch.unread(opened, too_large(limit)))
             return
+        if opened.is_question or self._host.turns.admits(len(body)):
+            self._settle(opened, body)
+        else:
+            self._host.turns.line_up(partial(self._settle_in_turn, opened, body), len(body))
+
+    def _settle(self, opened: Opened, body: bytes) -> None:
         outcome = self._dispatch.answer(opened, body)
         if isinstance(outcome, Reply):
             self._send(outcome)
             return
         self._waiting, self._deadline = outcome, self._in(self._host.limits.journal_seconds)
         outcome.then = self._on_disk
+
+    def _settle_in_turn(self, opened: Opened, body: bytes) -> None:
+        """Answer a request that stood in line."""
+        try:
+            self._settle(opened, body)
+        except Exception:  # noqa: BLE001 as above
+            self._send(INTERNAL)
+        self._pump()
 
     def _on_disk(self, waiting: Waiting) -> None:
         self._waiting = None
@@ -215,16 +267,20 @@ class CallbackConnection(BaseProtocol):
     def _send(self, reply: Reply, *, whole: bool = True) -> None:
         """Write the answer; ``whole`` says that the request was read to its end."""
         message, self._message, self._busy = self._message, None, False
+        if self._share.held and not self._queue:
+            self._share.let_go()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        more = bool(self._queue) or self._bad is not None
-        keep = whole and (more or not self._ending) and not self._host.draining
+        more = bool(self._queue) or self._last is not None
+        keep = whole and (more or not self._ending) and not (self._host.draining or self._guest)
         if message is not None:
             keep = keep and not message.should_close
         transport.write(answer_bytes(reply, message, keep=keep))
         if keep:
-            self._deadline = self._in(self._host.limits.keepalive_seconds)
+            self.idle_since = now = self._loop.time()
+            limits = self._host.limits
+            self._deadline = now + (limits.body_seconds if self._paused else limits.keepalive_seconds)
         elif whole:
             self._close()
         else:
@@ -232,15 +288,24 @@ class CallbackConnection(BaseProtocol):
 
     # Ending
 
-    def _not_http(self, error: HttpProcessingError) -> None:
-        """Answer what is no HTTP in its turn; inside a body it is that request that fails."""
+    def _end_after(self, error: Exception, reply: Callable[[], Reply]) -> None:
+        """End the connection behind the answers it is owed; a body under way ends its request."""
         self._ending = True
         if self._content is not None:
             self._content.set_exception(error)
             return
-        self._bad = error
+        self._last = reply()
         if not self._busy:
             self._pump()
+
+    def _head_goes_on(self, data: bytes) -> None:
+        """Hold a head that comes in pieces to its time and its size."""
+        if not data or self._queue:
+            return
+        self._deadline = min(self._deadline, self._in(self._host.limits.body_seconds))
+        if self._share.held > _HEAD_BYTES:
+            error = ValueError("the head is too large")
+            self._end_after(error, partial(self._dispatch.unparseable, error))
 
     def _end_of_input(self) -> None:
         self._ending = True
@@ -250,6 +315,7 @@ class CallbackConnection(BaseProtocol):
     def _close(self) -> None:
         self._ending = True
         self._queue.clear()
+        self._deadline = self._in(self._host.limits.body_seconds)
         if self.transport is not None:
             self.transport.close()
 

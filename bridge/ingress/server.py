@@ -7,7 +7,10 @@ from typing import Final
 
 from bridge.errors import ConfigurationError
 from bridge.ingress.dispatch import Dispatch
-from bridge.ingress.protocol import CallbackConnection, Limits
+from bridge.ingress.limits import Limits, Room
+from bridge.ingress.places import Places
+from bridge.ingress.protocol import CallbackConnection
+from bridge.ingress.turns import Turns
 
 BACKLOG: Final = 1024
 _SWEEP_SECONDS: Final = 0.5
@@ -17,10 +20,11 @@ _LOOK_SECONDS: Final = 0.02
 class CallbackServer:
     """Listens at one address. ``draining`` ends each connection with its next answer."""
 
-    def __init__(self, dispatch: Dispatch, limits: Limits) -> None:
+    def __init__(self, dispatch: Dispatch, limits: Limits, places: Places, turns: Turns) -> None:
         self.limits = limits
         self.draining = False
-        self.connections: set[CallbackConnection] = set()
+        self.places, self.turns = places, turns
+        self.room = Room(limits.buffer_bytes)
         self._dispatch = dispatch
         self._listener: asyncio.Server | None = None
         self._inherited: dict[socket.socket, asyncio.Server] = {}
@@ -42,6 +46,7 @@ class CallbackServer:
                 f"cannot listen on {host}:{port}: {error.strerror or error}: is another process there?"
             ) from error
         self._sweep_later(loop)
+        self.places.fit_files()
         address = self._listener.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
@@ -55,6 +60,7 @@ class CallbackServer:
                 lambda: CallbackConnection(self, self._dispatch, loop), sock=sock.dup(), backlog=BACKLOG
             )
         if self._sweep is None:
+            self.places.fit_files()
             self._sweep_later(loop)
 
     async def close(self, timeout: float) -> None:
@@ -74,18 +80,19 @@ class CallbackServer:
 
     async def _ended(self) -> None:
         """Return once no connection is left: idle ones are cut off, the others end with their answer."""
-        while self.connections:
-            for connection in list(self.connections):
+        while connections := list(self.places.connections):
+            for connection in connections:
                 if connection.is_idle():
                     connection.end()
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _cut_off(self) -> None:
-        for connection in list(self.connections):
+        for connection in list(self.places.connections):
             connection.cut_off()
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for connection in list(self.connections):
+        self.places.look_again()
+        for connection in list(self.places.connections):
             connection.sweep(now)
         self._sweep = loop.call_later(_SWEEP_SECONDS, self._sweep_later, loop)

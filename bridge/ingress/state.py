@@ -10,8 +10,9 @@ from bridge.log.base import Journal
 class IngressStatus(NamedTuple):
     """The ingress as operators see it.
 
-    ``waiting`` counts after-callbacks that wait for the disk, ``decision_events_dropped`` decisions that
-    were answered and could not be recorded, since the start; ``last_dropped_ms`` is when the last was.
+    ``waiting`` counts after-callbacks that wait for their turn or the disk, ``decision_events_dropped``
+    decisions that were answered and could not be recorded, since the start; ``last_dropped_ms`` is when the
+    last was.
     """
 
     listening: bool

@@ -218,7 +218,7 @@ async def test_a_caller_that_is_gone_costs_nothing_more() -> None:
             await until(lambda: bed.journal.waiting, "the append")
             at_once = struct.pack("ii", 1, 0)
             wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-        await until(lambda: not bed.ingress._server.connections, "the connection gone")
+        await until(lambda: not bed.ingress._server.places.connections, "the connection gone")
         assert bed.ingress.status().waiting == 1
         bed.journal.release()
         await until(lambda: bed.ingress.status().waiting == 0, "the append accounted for")
@@ -334,7 +334,7 @@ async def test_a_body_that_is_cut_off_stores_nothing(target: str) -> None:
 async def test_a_chunk_that_is_none_ends_the_request() -> None:
     async with running() as bed, bed.wire() as wire:
         wire.send(head(TENCENT, "Transfer-Encoding: chunked") + b"2\r\n{}\r\n")
-        await until(lambda: any(not one.is_idle() for one in bed.ingress._server.connections), "the request")
+        await until(lambda: busy(bed.ingress), "the request")
         wire.send(b"zz\r\n")
         assert (await wire.answer()).status == 400
         assert not bed.journal.records
@@ -394,7 +394,7 @@ async def test_stopping_finishes_what_is_in_flight() -> None:
         wire.send(request(TENCENT, JOINED))
     for wire in wires[5:9]:
         wire.send(head(INVITE, f"Content-Length: {len(INVITED)}") + INVITED[:5])
-    await until(lambda: sum(not one.is_idle() for one in ingress._server.connections) == 9, "nine in flight")
+    await until(lambda: busy(ingress) == 9, "nine in flight")
     stopping = asyncio.create_task(ingress.stop(10))
     assert await wires[9].ended() == b"", "an idle connection ends at once"
     with pytest.raises(ConnectionRefusedError):
@@ -421,7 +421,7 @@ async def test_stopping_cuts_off_what_takes_too_long() -> None:
     dribbling.send(head(TENCENT, "Content-Length: 10") + b"{")
     await until(lambda: journal.waiting, "the append")
     await ingress.stop(0.05)
-    assert not ingress._server.connections
+    assert not ingress._server.places.connections
     for wire in (waiting, dribbling):
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await wire.answer()
@@ -450,6 +450,11 @@ async def test_draining_under_load_loses_no_acknowledged_callback() -> None:
         async with asyncio.timeout(10):
             await asyncio.gather(*callers)
         assert len(bed.journal.records) == acknowledged
+
+
+def busy(ingress: Ingress) -> int:
+    """Return how many connections have a request under way."""
+    return sum(not connection.is_idle() for connection in ingress._server.places.connections)
 
 
 async def _connect(port: int) -> Wire:
