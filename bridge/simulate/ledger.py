@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -82,6 +83,7 @@ class Ledger:
         self._file = file
         self._lines: list[bytes] = []
         self._failure: OSError | None = None
+        self._over = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         try:
@@ -95,10 +97,11 @@ class Ledger:
     async def __aexit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)
-        self._write()
-        os.close(self._handle)
+        self._over.set()
+        try:
+            await self._writing
+        finally:
+            os.close(self._handle)
         if self._failure is not None and kind is None:
             raise self._unusable(self._failure)
 
@@ -111,27 +114,23 @@ class Ledger:
         self._lines.append(entry.line())
 
     async def _write_on(self) -> None:
-        while self._failure is None:
-            await asyncio.sleep(SYNC_SECONDS)
-            await asyncio.shield(asyncio.to_thread(self._write))
+        while self._failure is None and not (self._over.is_set() and not self._lines):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), SYNC_SECONDS)
+            lines, self._lines = self._lines, []
+            if lines:
+                await asyncio.to_thread(self._write, b"\n".join(lines) + b"\n")
 
-    def _write(self) -> None:
-        lines, self._lines = self._lines, []
-        if not lines or self._failure is not None:
-            return
+    def _write(self, content: bytes) -> None:
         try:
-            _write_all(self._handle, b"\n".join(lines) + b"\n")
+            while content:
+                content = content[os.write(self._handle, content) :]
             os.fdatasync(self._handle)
         except OSError as error:
             self._failure = error
 
     def _unusable(self, error: OSError) -> LedgerUnusable:
         return LedgerUnusable(f"the ledger {self._file} cannot be written: {error}")
-
-
-def _write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
 
 
 def _cut_torn_line(handle: int) -> None:

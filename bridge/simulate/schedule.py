@@ -1,16 +1,16 @@
 """Arrival times, set ahead: a callback is due when it is due, however slowly those before it are answered."""
 
 import asyncio
+from math import ceil
 
 
 class Schedule:
     """Due times at ``rate`` a second for ``seconds``, or until ``stop``; by the clock of the running loop."""
 
     def __init__(self, rate: float, seconds: float) -> None:
-        self._gap = 1 / rate
+        self._rate, self._seconds = rate, seconds
         self._loop = asyncio.get_running_loop()
         self._begin = self._loop.time()
-        self._end = self._begin + seconds
         self._given = 0
         self._sleeping: set[asyncio.Future[None]] = set()
         self._stopped = False
@@ -22,15 +22,16 @@ class Schedule:
 
     def stop(self) -> None:
         """Give no more due times; whoever waits for one is told."""
-        self._stopped = True
+        if not self._stopped:
+            self._stopped, self._seconds = True, min(self._seconds, self.elapsed)
         for sleeping in self._sleeping:
             if not sleeping.done():
                 sleeping.set_result(None)
 
     async def next(self) -> float | None:
         """Return the next due time once it has come, None when the run is over."""
-        due = self._begin + self._given * self._gap
-        if self._stopped or due >= self._end or self._loop.time() >= self._end:
+        due = self._begin + self._given / self._rate
+        if self._stopped or self._given >= self._due_in(self._seconds) or self.elapsed >= self._seconds:
             return None
         self._given += 1
         await self._sleep_until(due)
@@ -43,8 +44,11 @@ class Schedule:
 
     def missed(self) -> int:
         """Return how many due times have passed that nobody took."""
-        passed = min(self._loop.time(), self._end) - self._begin
-        return max(0, int(passed / self._gap) - self._given)
+        return max(0, self._due_in(min(self.elapsed, self._seconds)) - self._given)
+
+    def _due_in(self, seconds: float) -> int:
+        """Return how many fall due in the first so many seconds, the one at their end not included."""
+        return ceil(round(seconds * self._rate, 6))
 
     async def _sleep_until(self, due: float) -> None:
         if self._stopped or due <= self._loop.time():
