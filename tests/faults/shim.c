@@ -17,12 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNC = 1, WRITE = 2, OPEN = 4, NAMES = 8, SHORT = 16 };
+enum { SYNC = 1, WRITE = 2, OPEN = 4, NAMES = 8, SHORT = 16, SLOW = 32 };
 
 struct orders {
     int64_t clock_offset_ns;
     int32_t calls;     /* which kinds fail, a sum of the above */
-    int32_t error;     /* with this errno; SHORT writes half the bytes instead */
+    int32_t error;     /* with this errno; SHORT writes half the bytes, SLOW syncs so many ms later */
     int64_t after;     /* so many calls still succeed */
     int64_t failed;    /* so many failed already */
     int64_t failed_ns; /* when the first one did, by the monotonic clock */
@@ -72,8 +72,21 @@ static int failing(void) {
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = dlsym(RTLD_NEXT, #name)
 
-int fdatasync(int fd) { REAL(fdatasync); return is_meant_fd(SYNC, fd) ? failing() : real(fd); }
-int fsync(int fd) { REAL(fsync); return is_meant_fd(SYNC, fd) ? failing() : real(fd); }
+static void dawdle(int fd) {
+    struct timespec time = {orders->error / 1000, orders->error % 1000 * 1000000L};
+    if (is_meant_fd(SLOW, fd)) nanosleep(&time, 0);
+}
+
+int fdatasync(int fd) {
+    REAL(fdatasync);
+    dawdle(fd);
+    return is_meant_fd(SYNC, fd) ? failing() : real(fd);
+}
+int fsync(int fd) {
+    REAL(fsync);
+    dawdle(fd);
+    return is_meant_fd(SYNC, fd) ? failing() : real(fd);
+}
 
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t position) {
     REAL(pwrite64);

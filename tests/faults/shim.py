@@ -21,13 +21,14 @@ _CLOCK: Final = struct.Struct("=q")
 
 
 class Calls(IntFlag):
-    """Kinds of system calls. SHORT is a write that takes half of its bytes."""
+    """Kinds of system calls. SHORT is a write that takes half of its bytes, SLOW a sync that takes its time."""
 
     SYNC = 1
     WRITE = 2
     OPEN = 4
     NAMES = 8
     SHORT = 16
+    SLOW = 32
 
 
 READ_ONLY: Final = Calls.WRITE | Calls.OPEN | Calls.NAMES | Calls.SYNC
@@ -73,6 +74,10 @@ class Shim:
         clock = self._orders()[0]
         self._map[:] = _ORDERS.pack(clock, 0, error, after, 0, 0, path.encode())
         self._map[8:12] = struct.pack("=i", calls)  # last: the others are in place by now
+
+    def slow_down(self, path: str, milliseconds: int) -> None:
+        """Let every sync of files whose path holds ``path`` take so much longer."""
+        self.fail(Calls.SLOW, path, error=milliseconds)
 
     def heal(self) -> None:
         """Let every call succeed again."""
