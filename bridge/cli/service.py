@@ -3,13 +3,16 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bridge.cli.banner import banner
+from bridge.cli.emptying import empty
 from bridge.cli.state import settings
 from bridge.config import Settings
+from bridge.errors import UsageError
 from bridge.main.loops import run_loop
 from bridge.main.service import ALL_ROLES, Role, Service, Started
 from bridge.main.workers.supervisor import Supervisor
@@ -39,8 +42,21 @@ def run_ingress(quiet: Quiet = False, workers: Workers = None) -> None:
     _serve(frozenset({Role.INGRESS}), quiet, workers)
 
 
-def run_relay() -> None:
-    """Move the journals of the data directory to Kafka."""
+def run_relay(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="End once every journal is relayed: 0 if so, 1 if not.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="With --until-empty: the data directory to relay.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="With --until-empty: seconds to try for.")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="With --until-empty: JSON.")] = False,
+) -> None:
+    """Move the journals of the data directory to Kafka, for as long as it runs."""
+    if until_empty:
+        sys.exit(empty(data_dir, timeout, as_json))
+    if data_dir is not None or as_json:
+        raise UsageError("--data-dir and --json go with --until-empty")
     _serve(frozenset({Role.RELAY}), quiet=True)
 
 

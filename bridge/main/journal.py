@@ -9,9 +9,10 @@ from bridge.backoff import Backoff
 from bridge.config import Settings
 from bridge.errors import ConfigurationError, FormatTooNew, JournalFailed, LogError
 from bridge.log.clock import HybridClock, wall_ms
-from bridge.log.segments import RELAY, ControlLog, SegmentLog, open_journal
+from bridge.log.segments import ControlLog, SegmentLog, open_journal
 from bridge.log.segments.identity import read_identity
 from bridge.log.segments.marks import read_marks
+from bridge.main.retention import still_needed
 from bridge.telemetry import JOURNAL_FULL, logger
 from schemas.topics import TOPICS
 
@@ -109,13 +110,7 @@ class JournalKeeper:
 
     def _forget(self, journal: SegmentLog) -> None:
         marks = read_marks(journal.directory, read_identity(journal.directory).uuid)
-        needed = {
-            name: mark.next_offset
-            for name, mark in marks.items()
-            if (name == RELAY) != self._settings.embedded
-        }
-        if not needed and (not self._settings.embedded or self._settings.consumers.projections):
-            needed = {RELAY: journal.begin_offset}  # whoever is to read it could not say so yet
+        needed = still_needed(self._settings, marks, journal.begin_offset)
         journal.forget(wall_ms(), round(self._settings.journal.keep_seconds * 1000), needed)
         if time.monotonic() >= self._control_due:
             self._control_due = time.monotonic() + _CONTROL_EVERY_SECONDS

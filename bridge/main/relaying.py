@@ -52,10 +52,11 @@ class Relaying:
                 for relay, _ in self._relays.values():
                     relay.stop()
         finally:
+            self._say_left()
             await self._close()
 
     def stop(self) -> None:
-        """Let every relay move what its journal holds, for a bounded while."""
+        """Let every relay move what its journal holds; the deadline of the whole stop cuts it short."""
         self._stop.set()
 
     def parts(self) -> Mapping[str, Part]:
@@ -88,10 +89,16 @@ class Relaying:
         view = LogView(directory)
         own = self._own()
         bell = own.bell if own is not None and own.number == number else None
-        drain_seconds = self._settings.drain_seconds / 2
-        relay = Relay(JournalSource(view, bell), self._log, self._park, drain_seconds=drain_seconds)
+        longer = 2 * self._settings.drain_seconds  # the deadline of the whole stop comes first
+        relay = Relay(JournalSource(view, bell), self._log, self._park, drain_seconds=longer)
         self._relays[number] = relay, view
         return relay
+
+    def _say_left(self) -> None:
+        """Say what each journal holds that is not on Kafka: it stays there for the next start."""
+        left = {number: relay.status().lag_records for number, (relay, _) in self._relays.items()}
+        say = _log.warning if any(left.values()) else _log.info
+        say("relay.ended", left=sum(left.values()), journals=left)
 
     async def _close(self) -> None:
         for _, view in self._relays.values():

@@ -21,6 +21,7 @@ from bridge.main.doors import refuse_open_doors
 from bridge.main.journal import JournalKeeper
 from bridge.main.lookout import Lookout, Probe
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
+from bridge.main.orphans import Orphans
 from bridge.main.parts import ingress_parts, rules_part
 from bridge.main.projecting import Projecting
 from bridge.main.relaying import Relaying
@@ -173,6 +174,8 @@ class Service:
         self._log = log = open_log(self._settings, self._own_journal())
         if self._journal is not None:
             rules, at = await self._start_ingress(running, log, self._journal)
+        if self._roles & {Role.INGRESS, Role.RELAY}:
+            running.start("orphans", Orphans(self._settings))
         self._lookout = Lookout(self._probes(log))
         running.start("lookout", self._lookout)
         if Role.RELAY in self._roles:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
@@ -169,11 +170,8 @@ def test_a_worker_that_keeps_dying_is_said_and_the_others_go_on(tmp_path: Path) 
         for deaths in (1, 2, 3):
             until(lambda: 1 in pids_of(bridge), "it runs")
             kill(pids_of(bridge)[1])
-            until(
-                lambda wanted=deaths: bridge.part("worker 1")["ended_in_a_row"] == wanted, "that is noticed"
-            )
-        part = until(lambda: not (seen := bridge.part("worker 1"))["ok"] and seen, "it is not ready")
-        assert "ended by SIGKILL, 3 times in a row" in part["says"]
+            until(partial(has_died, bridge, deaths), "that is noticed")
+        assert "ended by SIGKILL, 3 times in a row" in bridge.part("worker 1")["says"]
         status, told = bridge.readyz()
         assert (status, told["ready"]) == (200, True)
         assert told["parts"]["workers"]["says"] == "1 of 2 take callbacks"
@@ -182,6 +180,10 @@ def test_a_worker_that_keeps_dying_is_said_and_the_others_go_on(tmp_path: Path) 
         waits = [event["row"] for event in bridge.events("worker.ended")]
         assert waits == [1, 2, 3]
         assert bridge.stop() == 0
+
+
+def has_died(bridge: Bridge, times: int) -> bool:
+    return bool(bridge.part("worker 1")["ended_in_a_row"] == times)
 
 
 def test_a_worker_told_to_stop_ends_in_order_and_is_replaced(tmp_path: Path) -> None:

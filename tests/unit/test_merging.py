@@ -26,7 +26,7 @@ class Process:
 @pytest.fixture(autouse=True)
 def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, way in (("full", "max"), ("waiting", "sum"), ("version", "min")):
-        monkeypatch.setitem(ACROSS, f"imbridge_{name}", way)  # type: ignore[misc]
+        monkeypatch.setitem(ACROSS, f"imbridge_{name}", way)
 
 
 @pytest.fixture

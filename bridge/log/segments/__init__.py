@@ -6,6 +6,7 @@ and ``read_all`` look at a log from outside; marks say how far readers have got.
 
 from bridge.log.base import TopicPartition
 from bridge.log.bell import Bell
+from bridge.log.segments.adoption import Adopted, adopt
 from bridge.log.segments.control import ControlLog
 from bridge.log.segments.journal import SegmentLog, open_journal
 from bridge.log.segments.layout import journal_directories, log_directories
@@ -23,6 +24,7 @@ from bridge.log.segments.view import LogView
 
 __all__ = [
     "RELAY",
+    "Adopted",
     "Bell",
     "ControlLog",
     "LogView",
@@ -31,6 +33,7 @@ __all__ = [
     "PlacedMark",
     "SegmentLog",
     "SegmentReader",
+    "adopt",
     "consumer_mark",
     "drop_marks",
     "journal_directories",
