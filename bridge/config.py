@@ -169,9 +169,10 @@ class RulesSettings(_Section):
 class TencentSettings(_Section):
     """Tencent Chat. Without app ids every app is accepted; without tokens nothing is signed.
 
-    ``networks`` are those callbacks may come from; none means anywhere.
+    ``networks`` are those callbacks may come from; none means anywhere. Not ``enabled``, it has no routes.
     """
 
+    enabled: bool = True
     path: BasePath = "/tencent"
     app_ids: Names = ()
     tokens: Secrets = ()
@@ -183,9 +184,10 @@ class OpenimSettings(_Section):
     """OpenIM, which sends no app id and cannot sign: an unguessable path segment stands in.
 
     Its commercial edition signs a nonce: ``signature_algorithm`` turns the check on. ``networks`` are those
-    callbacks may come from; none means anywhere.
+    callbacks may come from; none means anywhere. Not ``enabled``, it has no routes.
     """
 
+    enabled: bool = True
     path: BasePath = "/openim"
     app: Annotated[str, Field(min_length=1)] = "openim"
     path_secrets: Secrets = ()
@@ -258,6 +260,12 @@ class Settings(BaseSettings):
     openim: OpenimSettings = OpenimSettings()
     kafka: KafkaSettings = KafkaSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        if not (self.tencent.enabled or self.openim.enabled):
+            raise ValueError("no provider is left: set tencent.enabled or openim.enabled to true")
+        return self
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 the library's hook: variables first, then the file
@@ -345,13 +353,16 @@ def variables() -> Iterator[str]:
 
 def _problem(detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
+    said = detail["msg"].removeprefix("Value error, ")
+    if not path:
+        return said
     key = ".".join(path)
     variable = PREFIX + "__".join(path[:2]).upper()
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(variable, list(variables()), n=1)
         return f"{key} is no setting" + (f": did you mean {close[0]}?" if close else "")
     shown = "" if _is_secret(path) or detail["type"] == "value_error" else f", got {detail['input']!r}"
-    return f"{key} ({variable}): {detail['msg'].removeprefix('Value error, ')}{shown}"
+    return f"{key} ({variable}): {said}{shown}"
 
 
 def _is_secret(path: list[str]) -> bool:

@@ -28,8 +28,11 @@ def _facts(settings: Settings, started: Started) -> Iterator[str]:
     yield f"  data directory   {settings.data_dir.resolve()}"
     yield f"  operators        {started.ops}/readyz  {started.ops}/metrics"
     yield f"  rules            {started.rules}"
-    yield f"  Tencent apps     {', '.join(settings.tencent.app_ids) or 'any is accepted (tencent.app_ids)'}"
-    yield f"  OpenIM app       {settings.openim.app!r}"
+    if settings.tencent.enabled:
+        apps = ", ".join(settings.tencent.app_ids)
+        yield f"  Tencent apps     {apps or 'any is accepted (tencent.app_ids)'}"
+    if settings.openim.enabled:
+        yield f"  OpenIM app       {settings.openim.app!r}"
     for door in doors(settings):
         yield f"  {f'{door.name} door':<16} {door.says or f'open: set {door.settings}'}"
 
@@ -37,13 +40,14 @@ def _facts(settings: Settings, started: Started) -> Iterator[str]:
 def _calls(settings: Settings, started: Started, catalog: Catalog) -> Iterator[str]:
     yield "One call per kind of callback, ready to paste into a second terminal:"
     yield ""
-    if settings.tencent.tokens:
+    enabled = {"tencent": settings.tencent.enabled, "openim": settings.openim.enabled}
+    if settings.tencent.enabled and settings.tencent.tokens:
         yield "TOKEN='your Tencent token'; T=$(date +%s)"
         yield "SIGN=$(printf %s \"$TOKEN$T\" | sha256sum | cut -d' ' -f1)"
-    if settings.openim.path_secrets:
+    if settings.openim.enabled and settings.openim.path_secrets:
         yield "SECRET='your OpenIM path secret'"
     for spec in catalog:
-        if spec.type in _SHOWN and spec.row.status == "current":
+        if enabled[spec.provider] and spec.type in _SHOWN and spec.row.status == "current":
             yield f"# {spec.row.summary} ({spec.name})"
             yield curl(settings, started.ingress, spec)
     yield ""

@@ -56,7 +56,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 def _doors(settings: Settings) -> list[Finding]:
     public = not is_loopback(settings.ingress.host)
     found = [_door(settings, door, public=public) for door in doors(settings)]
-    if not settings.tencent.app_ids:
+    if settings.tencent.enabled and not settings.tencent.app_ids:
         says = "every app id is accepted: set tencent.app_ids to your own"
         found.append(Finding("warning" if public else "ok", "Tencent apps", says))
     if not is_loopback(settings.ops.host):

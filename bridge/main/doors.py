@@ -23,8 +23,8 @@ class Door(NamedTuple):
         return not self.says
 
 
-def doors(settings: Settings) -> tuple[Door, Door]:
-    """Return both providers' doors."""
+def doors(settings: Settings) -> tuple[Door, ...]:
+    """Return the doors of the providers that are enabled."""
     tencent, openim = settings.tencent, settings.openim
     networks = "callbacks come from the allowed networks alone"
     tencent_locks = [
@@ -36,10 +36,11 @@ def doors(settings: Settings) -> tuple[Door, Door]:
         *(["the nonce's signature is checked"] if openim.signature_algorithm else []),
         *([networks] if _restrict(openim.networks) else []),
     ]
-    return (
-        Door("Tencent", ", ".join(tencent_locks), "tencent.tokens"),
-        Door("OpenIM", ", ".join(openim_locks), "openim.path_secrets or openim.networks"),
+    found = (
+        (tencent.enabled, Door("Tencent", ", ".join(tencent_locks), "tencent.tokens")),
+        (openim.enabled, Door("OpenIM", ", ".join(openim_locks), "openim.path_secrets or openim.networks")),
     )
+    return tuple(door for enabled, door in found if enabled)
 
 
 def exposed_doors(settings: Settings) -> Iterator[Door]:
@@ -54,7 +55,8 @@ def refuse_open_doors(settings: Settings) -> tuple[Door, ...]:
     if exposed and not settings.ingress.allow_unauthenticated:
         where = f"{settings.ingress.host}:{settings.ingress.port}"
         problems = [
-            f"  - anybody who reaches {where} can send {door.name} callbacks: set {door.settings}"
+            f"  - anybody who reaches {where} can send {door.name} callbacks: set {door.settings},"
+            f" or {door.name.lower()}.enabled = false"
             for door in exposed
         ]
         remedy = f"or write {ALLOW} = true down, if something in front keeps others out"

@@ -89,10 +89,10 @@ def open_rules(settings: Settings, log: Log) -> RulesConsumer:
 
 
 def open_ingress(settings: Settings, catalog: Catalog, decider: Decider, clock: HybridClock) -> Ingress:
-    """Return the ingress for both providers, without a journal yet."""
+    """Return the ingress for the providers that are enabled, without a journal yet."""
     return Ingress(
         catalog,
-        (_tencent(settings), _openim(settings)),
+        _enabled(settings),
         None,
         decider,
         clock,
@@ -107,6 +107,11 @@ def open_ingress(settings: Settings, catalog: Catalog, decider: Decider, clock: 
         trusted_hops=settings.ingress.trusted_hops,
         replay_seconds=2 * settings.tencent.freshness_seconds,
     )
+
+
+def _enabled(settings: Settings) -> Sequence[Provider]:
+    tencent = (_tencent(settings),) if settings.tencent.enabled else ()
+    return (*tencent, _openim(settings)) if settings.openim.enabled else tencent
 
 
 def open_doors(settings: Settings) -> Sequence[Provider]:

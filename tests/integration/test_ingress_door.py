@@ -10,13 +10,16 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.config import Settings
 from bridge.errors import JournalFailed
+from bridge.log.clock import HybridClock
+from bridge.main.opening import open_ingress
 from bridge.providers.base import Provider
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.openim_signature import NonceSignature
 from bridge.providers.tencent import TencentProvider
 from bridge.telemetry import REGISTRY
-from tests.ingress_bed import Answer, Bed, ShelfJournal, request, running, until
+from tests.ingress_bed import CATALOG, SECONDS, Answer, Bed, ShelfJournal, ToldRules, request, running, until
 
 TOKEN, SECRET, APP = "t0ken", "s3cret", "1400000000"
 DOORS: tuple[Provider, ...] = (
@@ -273,3 +276,26 @@ async def test_a_question_that_comes_again_is_asked_again() -> None:
         await twice(bed, tencent(INVITE), content)
         assert len(bed.rules.asked) == 2
         assert len({event["id"] for event in bed.journal.events()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("off", "gone", "there"),
+    [
+        ("tencent", ("/tencent?SdkAppid=1", "/?SdkAppid=1"), "/openim/callbackAfterJoinGroupCommand"),
+        ("openim", ("/openim/callbackX", "/callbackX", "/?command=callbackX"), "/tencent?SdkAppid=1"),
+    ],
+)
+async def test_a_provider_switched_off_has_no_routes(off: str, gone: tuple[str, ...], there: str) -> None:
+    sections: Any = {off: {"enabled": False}}
+    shelf, rules = ShelfJournal(), ToldRules()
+    ingress = open_ingress(Settings(**sections), CATALOG, rules, HybridClock())
+    ingress.use_journal(shelf)
+    _, port = await ingress.start("127.0.0.1", 0)
+    bed = Bed(ingress, shelf, rules, port)
+    try:
+        for target in gone:
+            assert (await bed.post(target, b"{}")).status == 404
+        assert shelf.records == []
+        assert (await bed.post(there, b"{}")).status == 200
+    finally:
+        await ingress.stop(SECONDS)

@@ -165,6 +165,16 @@ def test_the_banner_shows_placeholders_instead_of_secrets(monkeypatch: pytest.Mo
     assert "RequestTime=$T&Sign=$SIGN" in text
 
 
+def test_the_banner_shows_the_providers_that_are_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, catalog = Started("http://h:1", "http://h:2", "no rules"), Catalog.load()
+    for off, on in (("TENCENT", "OpenIM"), ("OPENIM", "Tencent")):
+        with monkeypatch.context() as patched:
+            patched.setenv(f"IMBRIDGE_{off}__ENABLED", "false")
+            text = banner(load_settings(), started, catalog)
+        assert f"{on} door" in text
+        assert off.lower() not in text.lower().replace("openimbridge", "")
+
+
 def test_a_command_of_the_catalog_is_shown_in_words(env: dict[str, str]) -> None:
     said = imbridge("catalog", "show", "group.callbackbeforeinvitejoingroup", env=env)
     assert said.code == 0

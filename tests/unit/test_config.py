@@ -154,3 +154,9 @@ def test_networks_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, net
 def test_networks_are_taken_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, TENCENT__NETWORKS="192.0.2.0/24, 2001:db8::/32, 198.51.100.7")
     assert settings.tencent.networks == ("192.0.2.0/24", "2001:db8::/32", "198.51.100.7")
+
+
+def test_a_provider_can_be_switched_off_but_not_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load(monkeypatch, OPENIM__ENABLED="false").openim.enabled
+    said = problems(monkeypatch, TENCENT__ENABLED="no")
+    assert "  - no provider is left: set tencent.enabled or openim.enabled to true" in said

@@ -49,6 +49,18 @@ def test_open_doors_on_a_public_address_are_problems_and_exit_with_1(env: dict[s
     assert "ACT" in shown.out
 
 
+def test_a_provider_switched_off_has_no_door_to_lock(env: dict[str, str]) -> None:
+    only_openim = {
+        "IMBRIDGE_INGRESS__HOST": "0.0.0.0",
+        "IMBRIDGE_TENCENT__ENABLED": "false",
+        "IMBRIDGE_OPENIM__PATH_SECRETS": "secret",
+    }
+    said = imbridge("doctor", "--json", env=env | only_openim)
+    assert said.code == 0
+    assert levels(said)["OpenIM door"] == "ok"
+    assert not {"Tencent door", "Tencent apps"} & levels(said).keys()
+
+
 def test_doors_left_open_on_purpose_are_still_named(env: dict[str, str]) -> None:
     open_on_purpose = {
         "IMBRIDGE_INGRESS__HOST": "0.0.0.0",

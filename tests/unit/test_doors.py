@@ -69,6 +69,16 @@ def test_what_locks_a_door(provider: str, section: dict[str, Any], locked: bool)
     assert door.is_open is not locked
 
 
+def test_a_provider_switched_off_has_no_door() -> None:
+    locked = settings(tencent={"enabled": False}, openim=LOCKED["openim"])
+    assert refuse_open_doors(locked) == ()
+    assert [door.name for door in doors(locked)] == ["OpenIM"]
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_open_doors(settings(openim={"enabled": False}))
+    assert "tencent.enabled = false" in str(caught.value)
+    assert "OpenIM" not in str(caught.value)
+
+
 @pytest.mark.parametrize("role", ["run", "ingress"])
 def test_the_command_line_refuses_with_2_before_anything_is_made(tmp_path: Path, role: str) -> None:
     env = {
