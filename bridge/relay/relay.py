@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 
 from bridge.backoff import Backoff
 from bridge.errors import LogError, LogLocked, LogUnavailable, OffsetGone, RecordRefused
-from bridge.log.base import JOURNAL_HEADER, Batch, Position, Reader, Record, StoredRecord
+from bridge.log.base import JOURNAL_HEADER, Batch, Position, Record, StoredRecord
 from bridge.log.clock import wall_ms
 from bridge.log.dead_letters import dead_letter
+from bridge.relay.ahead import ReadAhead
 from bridge.relay.source import Source, Target
 from bridge.relay.status import RelayStatus, State
 from bridge.telemetry import (
@@ -31,7 +32,6 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 # At the end of the journal a moment's rest lets records gather: an append of 30 costs five times the work a
 # record of one of 500. The first record after a quiet time does not wait.
 LINGER_SECONDS: Final = 0.02
-_READ_SECONDS: Final = 0.25
 _LOCK_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 3.0
 _log = logger("relay")
@@ -43,7 +43,8 @@ class Relay:
     """Relays one journal until stopped. ``park`` takes the dead letters of records the target refuses.
 
     Only one relay of a journal works at a time: others wait for its lock, and take over from the mark.
-    After ``stop`` what the journal holds is relayed for up to ``drain_seconds``; what is left is said.
+    After ``stop`` what the journal holds is relayed for up to ``drain_seconds``, for which a target that is
+    away is tried again; what is left is said.
     """
 
     def __init__(
@@ -70,13 +71,17 @@ class Relay:
         self._oldest_ms: int | None = None
 
     def stop(self) -> None:
-        """Make ``run`` return, soon: it relays what the journal holds now, if the target takes it."""
+        """Make ``run`` return once the journal is relayed to its end, or ``drain_seconds`` are over."""
         self._stopping.set()
 
     def status(self) -> RelayStatus:
         """Return how the relay stands now; sets the lag metrics too."""
         with suppress(LogError):
-            self._end = max(self._source.bounds().end, self._next)
+            self._end = self._source.end()
+        return self._measure()
+
+    def _measure(self) -> RelayStatus:
+        self._end = max(self._end, self._next)
         behind = self._end > self._next and self._oldest_ms is not None
         lag_seconds = max(0.0, (self._now_ms() - (self._oldest_ms or 0)) / 1000) if behind else 0.0
         status = RelayStatus(
@@ -120,15 +125,15 @@ class Relay:
             work.cancel()
             stopped.cancel()
             results = await asyncio.gather(work, stopped, return_exceptions=True)
-        if isinstance(results[0], Exception) and not isinstance(results[0], LogUnavailable):
+        if isinstance(results[0], Exception):
             raise results[0]
 
     async def _relay(self) -> None:
-        """Relay to the end, again and again. Raises LogUnavailable only while stopping."""
+        """Relay to the end, again and again, while nobody says stop; then until nothing is left."""
         self._next = await self._persist(self._find_start)
         self._turn("relaying", "")
         while not self._is_drained():
-            reader = self._source.reader(self._next)
+            reader = ReadAhead(self._source.reader(self._next), self._batch_records)
             try:
                 await self._relay_from(reader)
             except OffsetGone as gone:
@@ -136,16 +141,22 @@ class Relay:
             finally:
                 await reader.close()
 
-    async def _relay_from(self, reader: Reader) -> None:
+    async def _relay_from(self, reader: ReadAhead) -> None:
         while not self._is_drained():
-            batch = await self._persist(lambda: reader.read(self._batch_records, _READ_SECONDS))
-            if batch is not None:
-                await self._move(batch)
-                if batch.next_offset >= batch.end_offset and not self._stopping.is_set():
-                    await asyncio.sleep(self._linger_seconds)
-            self.status()
+            batch = await self._persist(reader.read)
+            if batch is None:
+                continue
+            self._end = max(self._end, batch.end_offset)
+            is_last = batch.next_offset >= batch.end_offset
+            if not is_last:
+                reader.begin()
+            await self._move(batch)
+            self._measure()
+            if is_last and not self._stopping.is_set():
+                await asyncio.sleep(self._linger_seconds)
 
     def _is_drained(self) -> bool:
+        """Say whether to end: told to stop, and nothing left. While a batch is read ahead something is."""
         return self._stopping.is_set() and self.status().lag_records == 0
 
     async def _find_start(self) -> int:
@@ -196,7 +207,7 @@ class Relay:
 
         async def append() -> RecordRefused | None:
             try:
-                await self._target.append([self._from_here(stored.record) for stored in records])
+                await self._target.append(self._from_here(records))
             except RecordRefused as refusal:
                 return refusal
             RELAY_RECORDS.labels("relayed").inc(len(records))
@@ -204,9 +215,13 @@ class Relay:
 
         return await self._persist(append)
 
-    def _from_here(self, record: Record) -> Record:
-        """Return the record with the journal named that fixed its order."""
-        return record._replace(headers={**record.headers, JOURNAL_HEADER: self._source.log_id})
+    def _from_here(self, records: Sequence[StoredRecord]) -> Sequence[Record]:
+        """Return the records with the journal named that fixed their order."""
+        journal = {JOURNAL_HEADER: self._source.log_id}
+        return [
+            Record(topic, key, value, {**headers, **journal}, timestamp)
+            for _, (topic, key, value, headers, timestamp) in records
+        ]
 
     async def _set_aside(self, stored: StoredRecord, refusal: RecordRefused, attempts: int) -> bool:
         place = Position(stored.record.topic, self._source.number, stored.offset)
@@ -258,8 +273,6 @@ class Relay:
             except LogUnavailable as error:
                 RELAY_RETRIES.labels("unavailable").inc()
                 self._turn("stalled", str(error))
-                if self._stopping.is_set():
-                    raise
             else:
                 if self._state == "stalled":
                     self._turn("relaying", "")
@@ -268,9 +281,7 @@ class Relay:
 
     async def _pause(self, backoff: Backoff) -> None:
         self.status()
-        if self._stopping.is_set():
-            raise LogUnavailable(self._reason)
-        await backoff.pause(self._stopping)
+        await backoff.pause(None if self._stopping.is_set() else self._stopping)
 
     def _turn(self, state: State, reason: str) -> None:
         """Enter a state; a change is one line in the log."""

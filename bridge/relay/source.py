@@ -29,6 +29,9 @@ class Source(Protocol):
     def bounds(self) -> Bounds:
         """Return what the journal holds now. Raises LogUnavailable."""
 
+    def end(self) -> int:
+        """Return the end of what the journal holds now, for less than ``bounds``. Raises LogUnavailable."""
+
     def reader(self, start: int) -> Reader:
         """Return a reader of all topics in order of acceptance."""
 
@@ -69,6 +72,10 @@ class JournalSource:
     def bounds(self) -> Bounds:
         """Return what the journal holds now. Raises LogUnavailable."""
         return self._view.bounds()
+
+    def end(self) -> int:
+        """Return the end of what the journal holds now, for less than ``bounds``. Raises LogUnavailable."""
+        return self._view.end()
 
     def reader(self, start: int) -> Reader:
         """Return a reader of all topics in order of acceptance."""

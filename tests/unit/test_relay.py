@@ -72,6 +72,9 @@ class Journal:
     def bounds(self) -> Bounds:
         return Bounds(self.begin, len(self.records))
 
+    def end(self) -> int:
+        return len(self.records)
+
     def reader(self, start: int) -> Reader:
         return JournalReader(self, start)
 
@@ -290,7 +293,7 @@ async def test_stopping_relays_what_the_journal_holds() -> None:
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_stopping_does_not_wait_for_a_target_that_is_away(hangs: bool) -> None:
+async def test_stopping_waits_no_longer_than_that_for_a_target_that_is_away(hangs: bool) -> None:
     class Hanging(Target):
         async def append(self, records: Sequence[Record]) -> Sequence[Position]:
             self.appends.append(len(records))
@@ -377,3 +380,49 @@ async def test_a_bug_ends_the_relay_instead_of_being_retried() -> None:
     with pytest.raises(KeyError):
         await Relay(journal, target, Target()).run()
     assert not journal.locked
+
+
+async def test_of_a_backlog_the_next_batch_is_read_while_the_target_takes_one() -> None:
+    journal, target, takes = Journal(30), Target(), asyncio.Event()
+
+    class Slow(Target):
+        async def append(self, records: Sequence[Record]) -> Sequence[Position]:
+            await takes.wait()
+            return await target.append(records)
+
+    reads: list[int] = []
+
+    class Watched(JournalReader):
+        async def read(self, max_records: int, timeout: float) -> Batch | None:
+            batch = await super().read(max_records, timeout)
+            reads.append(self.next)
+            return batch
+
+    journal.reader = lambda start: Watched(journal, start)  # type: ignore[method-assign]
+    async with running(Relay(journal, Slow(), Target(), batch_records=10)):
+        await until(lambda: len(reads) == 2)
+        assert journal.marked is None
+        takes.set()
+        await until(lambda: journal.marked == 30)
+    assert reads[:3] == [10, 20, 30]
+    assert ids(target.records) == list(range(30))
+
+
+async def test_an_error_of_reading_ahead_comes_after_what_was_read_before_it() -> None:
+    journal, target = Journal(30), Target()
+    trouble: list[Exception] = [LogUnavailable("the disk stumbled")]
+
+    class Stumbling(JournalReader):
+        async def read(self, max_records: int, timeout: float) -> Batch | None:
+            if self.next == 10 and trouble:
+                raise trouble.pop()
+            return await super().read(max_records, timeout)
+
+    journal.reader = lambda start: Stumbling(journal, start)  # type: ignore[method-assign]
+    with capture_logs() as said:
+        async with running(Relay(journal, target, Target(), batch_records=10)):
+            await until(lambda: journal.marked == 30)
+    assert not trouble
+    assert journal.marks == [10, 20, 30]
+    assert ids(target.records) == list(range(30))
+    assert [entry["reason"] for entry in said if entry["event"] == "relay.stalled"] == ["the disk stumbled"]

@@ -231,9 +231,9 @@ class KafkaLog:
     async def _append(self, records: Sequence[Record]) -> Sequence[Position]:
         await self.ready({record.topic for record in records})
         if self._producer is None:
-            self._producer = Producer(self._connection)
+            self._producer = Producer(self._connection, self._prefix)
             await self._producer.start()
-        return await self._producer.append(records, [self._prefix + record.topic for record in records])
+        return await self._producer.append(records)
 
     def _check(self, records: Sequence[Record]) -> None:
         for record in records:

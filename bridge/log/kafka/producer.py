@@ -6,11 +6,10 @@ that failed is thrown away, and of one partition never more than one batch is un
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import count
+from itertools import count, islice
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -25,14 +24,22 @@ from bridge.log.kafka.records import header_bytes, key_bytes
 BATCH_BYTES: Final = 512 * 1024
 _CLOSE_SECONDS: Final = 5.0
 
-Numbered = list[tuple[int, Record]]
+
+class _Chain:
+    """The records of one append that go to one partition, in order, with their places in the append."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.records: list[Record] = []
+        self.places: list[int] = []
 
 
 class Producer:
-    """Appends with acks=all; the first error it raises is its last. ``names`` are the topics on Kafka."""
+    """Appends with acks=all; the first error it raises is its last. ``prefix`` is that of topics on Kafka."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, prefix: str) -> None:
         self._name = connection.name
+        self._prefix = prefix
         self._unkeyed = count()
         self._driver = AIOKafkaProducer(
             **connection.options(), enable_idempotence=True, acks="all", max_batch_size=BATCH_BYTES
@@ -42,19 +49,18 @@ class Producer:
         """Connect and obtain a producer id; that is tried for as long as the caller waits."""
         await self._driver.start()
 
-    async def append(self, records: Sequence[Record], names: Sequence[str]) -> list[Position]:
-        """Make the records durable, each in the topic named beside it, in order per partition.
+    async def append(self, records: Sequence[Record]) -> list[Position]:
+        """Make the records durable, in order per partition, and return where each stands.
 
         Every partition is tried, then the most telling error is raised: LogUnavailable before RecordRefused.
         """
-        chains = await self._by_partition(records, names)
-        offsets: dict[int, int] = {}
-        sent = [self._send_in_turn(*place, chain, offsets) for place, chain in chains.items()]
+        positions: dict[int, Position] = {}
+        chains = await self._by_partition(records)
+        sent = [self._send_in_turn(chain, positions) for chain in chains]
         errors = [error for error in await asyncio.gather(*sent, return_exceptions=True) if error is not None]
         if errors:
             raise self._worst(errors)
-        partitions = {index: place[1] for place, chain in chains.items() for index, _ in chain}
-        return [Position(record.topic, partitions[i], offsets[i]) for i, record in enumerate(records)]
+        return [positions[place] for place in range(len(records))]
 
     async def close(self) -> None:
         """Close without waiting for what is under way: nobody counts on it."""
@@ -66,31 +72,32 @@ class Producer:
         with suppress(*DRIVER_ERRORS):
             await driver.client.close()
 
-    async def _by_partition(
-        self, records: Sequence[Record], names: Sequence[str]
-    ) -> dict[tuple[str, int], Numbered]:
-        counts = {name: len(await self._driver.partitions_for(name)) for name in set(names)}
-        chains: dict[tuple[str, int], Numbered] = defaultdict(list)
-        for index, (record, name) in enumerate(zip(records, names, strict=True)):
-            hashed = next(self._unkeyed) if record.key is None else _hash(record.key)
-            chains[name, hashed % counts[name]].append((index, record))
-        return chains
+    async def _by_partition(self, records: Sequence[Record]) -> Collection[_Chain]:
+        topics = {record.topic for record in records}
+        counts = {topic: len(await self._driver.partitions_for(self._prefix + topic)) for topic in topics}
+        chains: dict[tuple[str, int], _Chain] = {}
+        for place, record in enumerate(records):
+            topic, key = record.topic, record.key
+            hashed = next(self._unkeyed) if key is None else _hash(key)
+            partition = hashed % counts[topic]
+            chain = chains.get((topic, partition))
+            if chain is None:
+                chain = chains[topic, partition] = _Chain(topic, partition)
+            chain.records.append(record)
+            chain.places.append(place)
+        return chains.values()
 
-    async def _send_in_turn(
-        self, name: str, partition: int, chain: Numbered, offsets: dict[int, int]
-    ) -> None:
+    async def _send_in_turn(self, chain: _Chain, positions: dict[int, Position]) -> None:
         """Send one partition's records batch after batch; a batch goes only when all before it stand."""
-        sent = 0
-        while sent < len(chain):
+        name, partition, sent = self._prefix + chain.topic, chain.partition, 0
+        while sent < len(chain.records):
             batch = self._driver.create_batch()
-            taken = sent
-            while taken < len(chain) and _put(batch, chain[taken][1]):
-                taken += 1
+            stop = sent + _fill(batch, chain.records, sent)
             batch.close()
             done = await (await self._driver.send_batch(batch, name, partition=partition))
-            for place, (index, _) in enumerate(chain[sent:taken]):
-                offsets[index] = done.offset + place
-            sent = taken
+            for place, offset in zip(chain.places[sent:stop], count(done.offset)):
+                positions[place] = Position(chain.topic, partition, offset)
+            sent = stop
 
     def _worst(self, errors: list[BaseException]) -> BaseException:
         ours = [error for error in errors if not isinstance(error, DRIVER_ERRORS)]
@@ -106,15 +113,14 @@ class Producer:
         return telling
 
 
-def _put(batch: Any, record: Record) -> bool:
-    """Put the record into the batch; false when it is full. An empty batch takes a record of any size."""
-    put = batch.append(
-        timestamp=record.timestamp,
-        key=key_bytes(record.key),
-        value=record.value,
-        headers=header_bytes(record),
-    )
-    return put is not None
+def _fill(batch: Any, records: Sequence[Record], start: int) -> int:
+    """Put records into the batch until it is full; return how many. An empty one takes any size."""
+    put = batch.append
+    for taken, (_, key, value, headers, timestamp) in enumerate(islice(records, start, None)):
+        encoded = header_bytes(headers)
+        if put(timestamp=timestamp, key=key_bytes(key), value=value, headers=encoded) is None:
+            return taken
+    return len(records) - start
 
 
 @lru_cache(maxsize=65_536)

@@ -18,6 +18,7 @@ _FRAME: Final = Struct("<IIq")
 _pack = _FRAME.pack
 _unpack_from = _FRAME.unpack_from
 _TOMBSTONE: Final = 0xFFFFFFFF
+_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 
 
 def encode(record: Record) -> bytes:
@@ -72,6 +73,7 @@ def decode(
         if prefixes is None or data.startswith(prefixes, head):
             topic, key, headers = _decode_head(data[head:body])
             value = None if value_bytes == _TOMBSTONE else data[body:position]
-            records.append(StoredRecord(offset, Record(topic, key, value, headers, timestamp)))
+            record = _tuple(Record, (topic, key, value, headers, timestamp))
+            records.append(_tuple(StoredRecord, (offset, record)))
         offset += 1
     return records
