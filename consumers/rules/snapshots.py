@@ -16,11 +16,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from bridge.errors import FormatTooNew, LogCorrupt, LogError
+from bridge.log.segments.locks import lock_within
 from consumers.rules.topic import parse_object
 
 FORMAT: Final = 1
 _MAGIC: Final = b"imbridge-rules"
 _TEMPORARY: Final = ".writing"
+_LOCK_SECONDS: Final = 5.0
 _ABANDONED_SECONDS: Final = 3600
 
 
@@ -38,13 +40,19 @@ class Snapshot(NamedTuple):
 
 
 def save(directory: Path, snapshot: Snapshot) -> bool:
-    """Make the snapshot durable in place of the one before it and return True. Raises OSError.
+    """Make the snapshot durable in place of the one before it and return True. Raises OSError, LogError.
 
-    Processes share the directory: a later version of the same log, kept by a faster one, stays.
+    Processes share the directory: a later version of the same log, kept by a faster one, stays. That is
+    looked at and the file replaced under a lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if _later_is_there(directory, snapshot):
-        return True
+    with lock_within(directory, _LOCK_SECONDS):
+        if not _later_is_there(directory, snapshot):
+            _write(directory, snapshot)
+    return True
+
+
+def _write(directory: Path, snapshot: Snapshot) -> None:
     body = orjson.dumps(
         {
             "set": snapshot.set_name,
@@ -57,7 +65,6 @@ def save(directory: Path, snapshot: Snapshot) -> bool:
     head = b" ".join((_MAGIC, str(FORMAT).encode(), _digest(body)))
     _replace(_path(directory, snapshot.set_name), head + b"\n" + body, durable=True)
     _sweep(directory)
-    return True
 
 
 def load(directory: Path, set_name: str) -> Snapshot | None:

@@ -37,10 +37,13 @@ class OsLock:
 
 
 def try_lock(path: Path) -> OsLock | None:
-    """Return the lock, or None when somebody holds it. Raises LogUnavailable when the file cannot be used."""
+    """Return the lock, or None when somebody holds it. Raises LogUnavailable when the file cannot be used.
+
+    ``path`` may be a directory that is there; else it is a file, made if need be.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        fd = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
         raise LogUnavailable(f"the lock {path} cannot be opened: {error}") from error
     try:
