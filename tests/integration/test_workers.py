@@ -15,8 +15,11 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.command_line import imbridge
+from tests.faults.kit import assert_kept, assert_legal, calling, over
 from tests.integration.callers import Call, Callers, openim_join
 from tests.looking import members
+from tests.parts import KafkaServer
 from tests.parts.process import free_port
 from tests.process_kit import Bridge, environment, post, running, until
 from tests.workers_kit import (
@@ -97,7 +100,7 @@ def ask(connection: http.client.HTTPConnection, call: Call) -> Any:
 
 
 @contextmanager
-def callers(address: str, number: int) -> Iterator[list[Caller]]:
+def holding(address: str, number: int) -> Iterator[list[Caller]]:
     over = Event()
     made = [Caller(address, f"held{place}", over) for place in range(number)]
     try:
@@ -112,7 +115,7 @@ def test_a_killed_worker_takes_its_own_connections_down_and_nothing_else(tmp_pat
     data_dir = tmp_path / "data"
     with service("ingress", workers=3, data_dir=data_dir) as bridge, ExitStack() as stack:
         address = bridge.ingress.removeprefix("http://")
-        held = stack.enter_context(callers(address, 18))
+        held = stack.enter_context(holding(address, 18))
         until(lambda: all(len(caller.acknowledged) > 3 for caller in held), "all call")
         victim = pids_of(bridge)[2]
         its_own = callers_of(victim)
@@ -210,8 +213,8 @@ def test_workers_end_in_order_when_their_supervisor_is_killed(tmp_path: Path) ->
     port = str(free_port())
     with service("ingress", workers=2, data_dir=data_dir, INGRESS__PORT=port) as bridge:
         workers = pids_of(bridge)
-        with Callers(bridge.ingress) as calling:
-            calling.until_acknowledged(20)
+        with Callers(bridge.ingress) as callers:
+            callers.until_acknowledged(20)
             bridge.kill()
             until(lambda: not any(map(is_running, workers.values())), "the workers end by themselves")
         assert len(bridge.events("supervisor.gone")) == 2
@@ -220,7 +223,7 @@ def test_workers_end_in_order_when_their_supervisor_is_killed(tmp_path: Path) ->
     with service("ingress", workers=2, data_dir=data_dir, INGRESS__PORT=port) as again:
         assert sorted(journal_of(again, worker) for worker in (1, 2)) == [1, 2]
         assert again.stop() == 0
-    assert users_in(environment(data_dir)) >= set(calling.acknowledged)
+    assert users_in(environment(data_dir)) >= set(callers.acknowledged)
 
 
 def test_what_is_in_flight_at_a_stop_is_answered(tmp_path: Path) -> None:
@@ -280,14 +283,75 @@ def test_a_port_that_is_taken_is_refused_though_it_could_be_shared(tmp_path: Pat
 def test_run_with_workers_projects_what_they_write(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with service("run", workers=2, data_dir=data_dir) as bridge:
-        with Callers(bridge.ingress, count=8) as calling:
-            calling.until_acknowledged(80)
-        acknowledged = set(calling.acknowledged)
+        with Callers(bridge.ingress, count=8) as callers:
+            callers.until_acknowledged(80)
+        acknowledged = set(callers.acknowledged)
         until(
             lambda: members(f"sqlite:///{data_dir}/imbridge.sqlite") == acknowledged, "all is in the tables"
         )
         assert bridge.part("projection groups")["ok"]
         assert bridge.stop() == 0
+
+
+RULE = """\
+kind: rule
+id: not-mallory
+rev: 1
+on: [invite]
+members: {fact: invitee.id, eq: mallory}
+effect: refuse_members
+"""
+
+
+def test_every_worker_decides_by_the_rules_that_are_published_and_keeps_them(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULE)
+    with service("ingress", workers=3, data_dir=data_dir) as bridge:
+        said = imbridge("rules", "publish", str(rules), env=environment(data_dir))
+        assert said.code == 0, said.err
+
+        def decided() -> bool:
+            parts = bridge.readyz()[1]["parts"]
+            return all(
+                "version 1, 1 rules" in parts[f"worker {worker}: rules"]["says"] for worker in (1, 2, 3)
+            )
+
+        until(decided, "every worker has the set")
+        with Callers(bridge.ingress, count=24, refused="mallory") as callers:
+            until(lambda: len(callers.decided) > 60, "questions are answered", 40)
+        assert (callers.wrong, callers.unanswered) == ([], [])
+        kill(pids_of(bridge)[1])
+        until(lambda: bridge.events("worker.ended") and is_ready(bridge, 1), "its successor is ready")
+        assert decided()
+        assert bridge.stop() == 0
+    assert [path.name for path in (data_dir / "rules").glob("*.rules")] == ["default.rules"]
+
+
+def test_killed_workers_lose_nothing_that_the_vendors_were_told_is_safe(
+    tmp_path: Path, kafka: KafkaServer, prefix: str
+) -> None:
+    """Simulators call; verify looks every acknowledged callback up in Kafka, in order."""
+    data_dir, settings = tmp_path / "data", over(kafka, prefix)
+    with (
+        service("run", workers=3, data_dir=data_dir, **settings) as bridge,
+        calling(bridge.ingress, tmp_path, rate=60, seconds=60) as load,
+    ):
+        for worker in (1, 2, 3):
+            load.until_acknowledged(150)
+            kill(pids_of(bridge)[worker])
+            until(partial(was_replaced, bridge, worker), "it is replaced")
+        load.until_acknowledged(150)
+        reports = load.stop()
+        assert_legal(reports)
+        assert bridge.stop() == 0
+        assert bridge.events("relay.ended")[-1]["left"] == 0
+    assert_kept(load.ledgers, data_dir, **settings)
+
+
+def was_replaced(bridge: Bridge, worker: int) -> bool:
+    ended = {event["worker"] for event in bridge.events("worker.ended")}
+    return f"worker {worker}" in ended and is_ready(bridge, worker)
 
 
 @pytest.mark.parametrize("workers", ["0", "65", "many"])
