@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from bridge.telemetry import configure_logging
-from tests.bench import ack, decide, journal, normalize, projection, relay
+from tests.bench import ack, before, decide, journal, normalize, projection, relay
 from tests.bench.report import Report, keep, show
 
 BENCHES: dict[str, Callable[[], Report]] = {
@@ -18,10 +18,11 @@ BENCHES: dict[str, Callable[[], Report]] = {
     "journal": journal.measure,
     "normalize": normalize.measure,
     "decide": decide.measure,
+    "before": before.measure,
     "relay": relay.measure,
     "projection": projection.measure,
 }
-LIMIT_SECONDS = 360
+LIMIT_SECONDS = 600
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""The yardstick: aiohttp with uvloop, a handler that parses the body and answers a constant."""
+"""The yardstick: aiohttp with uvloop, a handler that parses the body and answers a constant.
+
+``python -m tests.bench.bare PORT [ANSWER]``
+"""
 
 import sys
 
@@ -6,17 +9,17 @@ import orjson
 import uvloop
 from aiohttp import web
 
-ANSWER = b'{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}'
+ANSWER = '{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}'
 
 
-async def callback(request: web.Request) -> web.Response:
-    """Answer OK to any JSON."""
-    orjson.loads(await request.read())
-    return web.Response(body=ANSWER, content_type="application/json")
+def application(answer: str = ANSWER) -> web.Application:
+    """Return the application with its one route, which answers the same to any JSON."""
+    body = answer.encode()
 
+    async def callback(request: web.Request) -> web.Response:
+        orjson.loads(await request.read())
+        return web.Response(body=body, content_type="application/json")
 
-def application() -> web.Application:
-    """Return the application with its one route."""
     app = web.Application()
     app.router.add_post("/tencent", callback)
     return app
@@ -24,7 +27,7 @@ def application() -> web.Application:
 
 if __name__ == "__main__":
     web.run_app(
-        application(),
+        application(*sys.argv[2:]),
         host="127.0.0.1",
         port=int(sys.argv[1]),
         access_log=None,

@@ -49,6 +49,12 @@ def _rule(number: int) -> dict[str, Any]:
     }
 
 
+def documents() -> list[dict[str, Any]]:
+    """Return the rules and their lists as documents to publish."""
+    lists = [{"kind": "list", "name": name, "values": sorted(values)} for name, values in _LISTS.items()]
+    return [*lists, *(_rule(number) for number in range(RULES))]
+
+
 def _question(partial: bool) -> Question:
     invitees = tuple(f"user-{number % 10}-{number + 990}" for number in range(INVITEES))
     data = {"group_id": "g1", "group_type": "Work", "inviter_id": "ada", "invitee_ids": list(invitees)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench.cores import other_cores, pinned
 from tests.bench.load import Figures, Load
-from tests.bench.traffic import Traffic
+from tests.bench.traffic import Kind, Traffic
 
 _POST = Path(__file__).with_name("post.lua")
 _GRACE_SECONDS = 30.0
@@ -20,7 +20,7 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "asyncio"
 
 
-def generate(port: int, run: int, load: Load, *, ours: bool = False) -> Figures:
+def generate(port: int, run: int, load: Load, *, kind: Kind = "joined", ours: bool = False) -> Figures:
     """Send the load and return what came back. A load with a rate is always sent by our generator.
 
     Raises RuntimeError with the generator's own words when it fails.
@@ -28,18 +28,19 @@ def generate(port: int, run: int, load: Load, *, ours: bool = False) -> Figures:
     with tempfile.TemporaryDirectory(prefix="imbridge-bench-") as place:
         is_ours = ours or load.rate is not None or generator() != "wrk"
         return _figures(
-            _ours(port, run, load) if is_ours else _wrk(port, run, load, Path(place)), load.seconds
+            _ours(port, run, load, kind) if is_ours else _wrk(port, run, load, kind, Path(place)),
+            load.seconds,
         )
 
 
-def _ours(port: int, run: int, load: Load) -> list[str]:
-    command = [sys.executable, "-m", "tests.bench.load", str(port), "--run", str(run)]
+def _ours(port: int, run: int, load: Load, kind: Kind) -> list[str]:
+    command = [sys.executable, "-m", "tests.bench.load", str(port), "--run", str(run), "--kind", kind]
     command += ["--connections", str(load.connections), "--seconds", str(load.seconds)]
     return command if load.rate is None else [*command, "--rate", str(load.rate)]
 
 
-def _wrk(port: int, run: int, load: Load, place: Path) -> list[str]:
-    traffic = Traffic(port, run)
+def _wrk(port: int, run: int, load: Load, kind: Kind, place: Path) -> list[str]:
+    traffic = Traffic(port, run, kind)
     template = place / "request"
     template.write_text(traffic.template)
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(load.seconds))}s", "-s", str(_POST)]

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,13 +14,15 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.bench.cores import cpu_seconds, pinned, server_core
 from tests.bench.report import disk
-from tests.bench.traffic import Traffic
+from tests.bench.traffic import Kind, Traffic
 from tests.parts.process import Command, Server, free_port
 
 BARE, BURST, SUSTAINED, DIRECT = "a bare", "b1 burst", "b2 sustained", "c direct"
+DECIDING = "d deciding"
 _READY_SECONDS = 40.0
 _ENV = shutil.which("env") or "/usr/bin/env"
 _IMBRIDGE = Path(sys.executable).with_name("imbridge")
@@ -41,19 +44,21 @@ class Target:
         """Return the processor time all its processes took so far."""
         return sum(map(cpu_seconds, self.pids))
 
-    def check(self) -> None:
-        """Return if one callback is acknowledged as Tencent wants it. Raises RuntimeError otherwise."""
+    def check(self, kind: Kind = "joined") -> str:
+        """Return the answer to one callback if it is Tencent's success. Raises RuntimeError otherwise."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        head, _, body = Traffic(self.port).request(0).partition(b"\r\n\r\n")
+        head, _, body = Traffic(self.port, kind=kind).request(0).partition(b"\r\n\r\n")
         target = head.split(b" ")[1].decode()
         try:
             connection.request("POST", target, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            said = json.loads(answer.read())
+            text = answer.read().decode()
+            said = json.loads(text)
         finally:
             connection.close()
         if answer.status != 200 or (said["ActionStatus"], said["ErrorCode"]) != ("OK", 0):
             raise RuntimeError(f"{self.name} answered {answer.status} {said}: nothing to measure")
+        return text
 
     def metric(self, role: str, name: str, label: str = "") -> float:
         """Return the sum of one metric over all labels, or over those holding ``label``; 0 of none."""
@@ -97,11 +102,11 @@ class Ready:
 
 
 @contextmanager
-def bare() -> Iterator[Target]:
-    """(a) A handler that parses and answers."""
+def bare(*answer: str) -> Iterator[Target]:
+    """(a) A handler that parses and answers, always the same."""
     port = free_port()
     with _place() as place:
-        command: Command = [sys.executable, "-m", "tests.bench.bare", str(port)]
+        command: Command = [sys.executable, "-m", "tests.bench.bare", str(port), *answer]
         with _child(command, "bare", place, Ready(port, "/tencent")) as pid:
             yield Target(BARE, port, [pid])
 
@@ -122,6 +127,19 @@ def burst() -> Iterator[Target]:
     port, ops = free_port(), free_port()
     with _place() as place, _role("ingress", place, ops, {"INGRESS__PORT": str(port)}) as pid:
         yield Target(BURST, port, [pid], {"ingress": ops})
+
+
+@contextmanager
+def deciding(rules: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
+    """The bridge's ingress with these documents published as its set of rules."""
+    port, ops = free_port(), free_port()
+    with _place() as place:
+        file = place / "rules.yaml"
+        file.write_text("---\n".join(json.dumps(document) + "\n" for document in rules))
+        given = {**os.environ, "IMBRIDGE_DATA_DIR": str(place / "data")}
+        subprocess.run([_IMBRIDGE, "rules", "publish", file], env=given, check=True, capture_output=True)
+        with _role("ingress", place, ops, {"INGRESS__PORT": str(port)}) as pid:
+            yield Target(DECIDING, port, [pid], {"ingress": ops})
 
 
 @contextmanager

@@ -1,19 +1,42 @@
-"""The callback every load generator sends: Tencent's documented member-joined body, different each time."""
+"""The callbacks load generators send, as Tencent documents them, different each time.
+
+Members who joined (an after-callback) and invitations (a before-callback).
+"""
 
 import time
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["joined", "invited"]
+INVITEES: Final = 50
+
+
+class _Shape(NamedTuple):
+    """A command and its body; every number has a fixed width, so all are of one length. See post.lua."""
+
+    command: str
+    body: str
+
 
 # Every user calls from an address of its own, so no two requests have the same target either.
 _TARGET = (
-    "/tencent?SdkAppid=1400000000&CallbackCommand=Group.CallbackAfterNewMemberJoin"
+    "/tencent?SdkAppid=1400000000&CallbackCommand={}"
     "&contenttype=json&ClientIP=10.1%02d.1%02d.1%02d&OptPlatform=Android"
 )
 _GROUPS = 1000
-# Every number has a fixed width, so the length is the same for all; post.lua fills in the same way.
-_BODY = (
-    '{"CallbackCommand":"Group.CallbackAfterNewMemberJoin","GroupId":"@TGS#2J4SZE%03d","Type":"Public",'
-    '"JoinType":"Apply","Operator_Account":"leckie",'
-    '"NewMemberList":[{"Member_Account":"jared%09d"},{"Member_Account":"tommy"}],"EventTime":"%010d%03d"}'
-)
+_OTHERS = ",".join(f'{{"Member_Account":"user-{n % 10}-{n + 990}"}}' for n in range(INVITEES - 1))
+_SHAPES: Final[dict[Kind, _Shape]] = {
+    "joined": _Shape(
+        "Group.CallbackAfterNewMemberJoin",
+        '"GroupId":"@TGS#2J4SZE%03d","Type":"Public","JoinType":"Apply","Operator_Account":"leckie",'
+        '"NewMemberList":[{"Member_Account":"jared%09d"},{"Member_Account":"tommy"}],'
+        '"EventTime":"%010d%03d"',
+    ),
+    "invited": _Shape(
+        "Group.CallbackBeforeInviteJoinGroup",
+        '"GroupId":"@TGS#2J4SZE%03d","Type":"Public","Operator_Account":"leckie",'
+        f'"DestinationMembers":[{{"Member_Account":"jared%09d"}},{_OTHERS}],"EventTime":"%010d%03d"',
+    ),
+}
 
 
 class Traffic:
@@ -22,12 +45,14 @@ class Traffic:
     Two traffics with different ``run`` numbers have no callback in common. ``run`` is below 90.
     """
 
-    def __init__(self, port: int, run: int = 0) -> None:
+    def __init__(self, port: int, run: int = 0, kind: Kind = "joined") -> None:
         self.first = run * 10_000_000
         self.since = int(time.time()) - 7200
-        length = len(_BODY % self._numbers(0)[3:])
+        command, rest = _SHAPES[kind]
+        body = f'{{"CallbackCommand":"{command}",{rest}}}'
+        length = len(body % self._numbers(0)[3:])
         headers = f"Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {length}"
-        self.template = f"POST {_TARGET} HTTP/1.1\r\n{headers}\r\n\r\n{_BODY}"
+        self.template = f"POST {_TARGET.format(command)} HTTP/1.1\r\n{headers}\r\n\r\n{body}"
         self._template = self.template.encode()
 
     def _numbers(self, number: int) -> tuple[int, ...]:

@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from tests.bench import ack, backlog, bare
+from tests.bench import ack, backlog, bare, before, relay
 from tests.bench.generator import generate, generator
 from tests.bench.load import Figures, Load, Sender, percentile
 from tests.bench.report import Report, Table, keep, show
-from tests.bench.servers import BARE, BURST, SUSTAINED, Target
-from tests.bench.traffic import Traffic
+from tests.bench.servers import BARE, BURST, DECIDING, SUSTAINED, Target
+from tests.bench.traffic import INVITEES, Traffic
 
 
 class Listening:
@@ -32,7 +32,7 @@ class Listening:
     async def answer(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.read())
         self.targets.append(request.path_qs)
-        return web.Response(body=bare.ANSWER, status=self.status, content_type="application/json")
+        return web.Response(text=bare.ANSWER, status=self.status, content_type="application/json")
 
 
 @pytest.fixture
@@ -66,6 +66,34 @@ async def test_no_two_callbacks_are_the_same(listening: Listening) -> None:
     assert not {Traffic(1, run=1).request(n) for n in range(9)} & {
         Traffic(1, run=2).request(n) for n in range(9)
     }
+
+
+def test_a_question_names_its_invitees_and_is_never_the_same() -> None:
+    bodies = [Traffic(1, run=2, kind="invited").request(n).partition(b"\r\n\r\n")[2] for n in (0, 1)]
+    asked = [orjson.loads(body) for body in bodies]
+    assert {one["CallbackCommand"] for one in asked} == {"Group.CallbackBeforeInviteJoinGroup"}
+    assert [len(one["DestinationMembers"]) for one in asked] == [INVITEES, INVITEES]
+    assert asked[0] != asked[1]
+
+
+def test_questions_are_compared_with_the_bare_handler_load_by_load() -> None:
+    runs = [
+        before.Run(number, target, "closed @2", Figures(100, 1.0, 10, p99, 900, 0), 1.0)
+        for number in range(3)
+        for target, p99 in ((BARE, 100), (DECIDING, 200 + 100 * number))
+    ]
+    p99s = before.tables(runs)[1]
+    assert list(p99s.rows[0]) == ["closed @2", "2.00", "3.00", "4.00", "3.00"]
+
+
+def test_the_relay_is_compared_with_the_raw_producer_round_by_round() -> None:
+    took = {relay.RAW: 2.0, relay.APPEND: 1.0, relay.RELAY: 2.5}
+    spent = [
+        relay.Spent(way, number, 1000, seconds, 0.5) for number in (0, 1) for way, seconds in took.items()
+    ]
+    medians, ratios = relay.tables(spent)
+    assert list(medians.rows[0]) == [relay.RAW, "500", "500", "500.0"]
+    assert [row[-1] for row in ratios.rows] == ["2.00", "0.80"]
 
 
 async def test_a_load_at_a_rate_sends_no_more_than_that(listening: Listening) -> None:
