@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from secrets import token_hex
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import UsageError
@@ -18,6 +19,8 @@ from schemas.operations import operation
 from schemas.topics import OPS, TOPICS
 
 _BATCH: Final = 500
+_CATCH_UP_SECONDS: Final = 0.1
+"""How much of a delay a rate makes good for: longer than a sleep overshoots, far below a burst."""
 
 
 class Plan(NamedTuple):
@@ -55,9 +58,14 @@ async def plan(
     return Plan(selection, ranges, counts, sum(counts.values()), size, first, last, target, readers)
 
 
-def selected(log: Log, planned: Plan) -> AsyncIterator[Found]:
-    """Return the records of the plan, in order per partition."""
-    return scan(log, planned.ranges, planned.selection.takes)
+async def selected(log: Log, planned: Plan, rate: float | None = None) -> AsyncIterator[Found]:
+    """Yield the records of the plan, in order per partition, at most ``rate`` a second."""
+    due = monotonic() - (1 / rate if rate else 0)
+    async for found in scan(log, planned.ranges, planned.selection.takes):
+        if rate:
+            due = max(due + 1 / rate, monotonic() - _CATCH_UP_SECONDS)
+            await asyncio.sleep(max(0.0, due - monotonic()))
+        yield found
 
 
 async def replay_to_topic(
@@ -80,23 +88,20 @@ async def replay_to_topic(
     await _tell(log, "replay.started", job, planned, {"to_topic": topic, "actor": actor}, clock())
     done = 0
     batch: list[Record] = []
-    async for _, stored in selected(log, planned):
+    most = min(_BATCH, max(1, int(rate))) if rate else _BATCH
+    async for _, stored in selected(log, planned, rate):
         batch.append(_again(stored.record, topic, job))
-        if len(batch) >= _BATCH:
-            done = await _give(log, batch, done, rate, progress)
-    done = await _give(log, batch, done, rate, progress)
+        if len(batch) >= most:
+            done = await _give(log, batch, done, progress)
+    done = await _give(log, batch, done, progress)
     await _tell(log, "replay.finished", job, planned, {"to_topic": topic, "records": done}, clock())
     return job, done
 
 
-async def _give(
-    log: Log, batch: list[Record], done: int, rate: float | None, progress: Callable[[int], None]
-) -> int:
+async def _give(log: Log, batch: list[Record], done: int, progress: Callable[[int], None]) -> int:
     if not batch:
         return done
     await log.append(batch)
-    if rate:
-        await asyncio.sleep(len(batch) / rate)
     count = len(batch)
     batch.clear()
     progress(done + count)

@@ -132,11 +132,13 @@ def _check_projection(name: str, topic: str) -> None:
 async def _run(
     selection: Selection, to_topic: str | None, to_projection: str | None, rate: float | None, execute: bool
 ) -> None:
+    if rate and to_projection:
+        raise UsageError("a rewind has no --rate: the projection reads on as fast as it can")
     current = settings()
     async with the_log(current) as log:
         planned = await _make(current, log, selection, to_topic, to_projection)
         if not (to_topic or to_projection):
-            async for found in replay.selected(log, planned):
+            async for found in replay.selected(log, planned, rate):
                 print_bytes(structured(found))
         elif not execute:
             _show(planned)

@@ -76,6 +76,10 @@ def _tell(report: rules.PublishReport, as_json: bool) -> None:
         return
     for warning in report.warnings:
         complain(f"warning: {warning}")
+    for other in report.overwrote:
+        complain(
+            f"version {other} was published at the same time and stands earlier: this one took its place"
+        )
     for other in report.overtaken_by:
         complain(
             f"version {other} was published at the same time and stands later: it is in force, not this one"

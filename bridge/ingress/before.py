@@ -7,7 +7,7 @@ The decision event enters the journal's queue before the reply goes out. A quest
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from bridge import telemetry
 from bridge.errors import LogError, LogUnavailable
@@ -23,6 +23,7 @@ from schemas.envelope import Envelope
 from schemas.topics import UNRECOGNIZED
 
 Fallback = Literal["allow", "deny"]
+_ALLOW: Final = Effect("allow")
 
 
 class Decider(Protocol):
@@ -97,13 +98,22 @@ class BeforePath:
     def _reply(
         self, provider: Provider, spec: CommandSpec, decision: Decision, body: Any
     ) -> tuple[Reply, Decision]:
-        """Return the reply with the decision it words: plain allow where the wording itself fails."""
+        """Return the reply with the decision it words: a neutral allow where the wording itself fails."""
         try:
             return provider.reply(spec.answers, decision, body), decision
         except Exception as error:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
             self._log.exception("reply.failed", provider=provider.name, command=spec.name)
             why = f"wording the reply failed: {type(error).__name__}"
-        return provider.ack(), decision._replace(sent=Effect("allow"), fallback=why)
+        neutral = decision._replace(sent=_ALLOW, reason_text="", reason_code=None, fallback=why)
+        return self._neutral(provider, spec, neutral, body), neutral
+
+    def _neutral(self, provider: Provider, spec: CommandSpec, decision: Decision, body: Any) -> Reply:
+        """Return allow with the fields the row needs, plain success where even that cannot be worded."""
+        try:
+            return provider.reply(spec.answers, decision, body)
+        except Exception:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
+            self._log.exception("reply.failed", provider=provider.name, command=spec.name, sent="allow")
+            return provider.ack()
 
     def _record(self, event: Callable[[], Envelope], topic: str, callback: Callback) -> Envelope | None:
         """Enter an event into the journal's queue; None where it is dropped, which is counted and shown."""

@@ -5,7 +5,6 @@ as failed: so every answer carries them, a plain allow as well.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,9 +12,6 @@ import orjson
 from bridge.providers.base import Reply, code_of
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision, Effect
-from schemas.normalize.conversions import is_silent
-from schemas.normalize.misfit import Misfit
-from schemas.normalize.paths import Getter, compile_path
 
 
 def reply_of(answers: Answers, decision: Decision, body: Any) -> Reply:
@@ -70,14 +66,8 @@ def _per_target(answers: Answers, path: str, decision: Decision, effect: Effect,
 
 
 def _targets(path: str, body: Any) -> list[str]:
-    """Return whom the question names; nobody where it cannot be read, so that the answer stays legal."""
-    try:
-        said = _getter(path)(body) if isinstance(body, dict) else None
-    except Misfit:
-        return []
-    return [target for target in said or () if isinstance(target, str) and not is_silent(target)]
-
-
-@lru_cache(maxsize=16)
-def _getter(path: str) -> Getter:
-    return compile_path(path)
+    """Return whom the question names, one by one: a target that cannot be read costs no other its verdict."""
+    head, _, key = path.partition("[].")
+    listed = body.get(head) if isinstance(body, dict) else None
+    targets = [one.get(key) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [str(target) for target in targets if type(target) in (str, int) and target != ""]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -219,6 +220,9 @@ def test_a_replay_is_planned_printed_and_given_again_with_ids_and_sequences_kept
     assert "Read by" in side("replay", "plan", *words).out
     printed = side("replay", "run", GROUP, "--key", group).out.splitlines()
     assert [read_structured(line.encode()) for line in printed] == before
+    since = time.monotonic()
+    slowly = side("replay", "run", GROUP, "--key", group, "--rate", "4").out.splitlines()
+    assert (slowly, time.monotonic() - since >= 2 / 4) == (printed, True)
 
     assert "Nothing was written" in side("replay", "run", *words, code=2).out
     assert side.events(GROUP, "--key", group) == before

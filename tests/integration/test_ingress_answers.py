@@ -10,16 +10,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.errors import JournalBusy, JournalFailed, JournalFull, LogUnavailable, RecordRefused
-from bridge.providers.base import Provider
+from bridge.providers.base import Provider, Reply
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.tencent import TencentProvider
 from bridge.telemetry import REGISTRY
+from schemas.callback import UNPARSED
 from schemas.catalog import Catalog, CommandSpec
+from schemas.catalog_rows import Answers
 from schemas.decisions import Decision, Effect
 from schemas.normalize.lossless import read_json
-from tests.dialects import READS
 from tests.ingress_bed import CATALOG, DENY, Answer, Bed, ShelfJournal, request, running, until
 from tests.samples import SAMPLES, Sample
+from tests.verdicts import INVITE, check_failure, verdict
 
 AFTER = [sample for sample in SAMPLES if (spec := sample.spec()) is not None and spec.phase == "after"]
 BEFORE = [sample for sample in SAMPLES if (spec := sample.spec()) is not None and spec.phase == "before"]
@@ -61,12 +63,12 @@ def outcome(metric: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"imbridge_{metric}_total", labels) or 0.0
 
 
-def reads(sample: Sample, answer: bytes, asked: Any = None) -> str:
+def reads(sample: Sample, answer: bytes, asked: Any = UNPARSED) -> str:
     """Return what the vendor makes of the answer to a sample."""
     spec = sample.spec()
     assert spec is not None
-    command = spec.name if spec.phase == "before" else "Group.CallbackBeforeInviteJoinGroup"
-    return READS[sample.provider](answer, command, asked)
+    command = spec.name if spec.phase == "before" else INVITE[sample.provider]
+    return verdict(sample.provider, answer, command, asked)
 
 
 def name_of(sample: Sample) -> str:
@@ -261,7 +263,7 @@ async def test_some_are_refused_where_the_vendor_can_and_all_where_it_cannot(sam
     async with running() as bed:
         bed.rules.decision = Decision(some, some, "blocked")
         answer = await send(bed, sample)
-        meant = "some" if spec.answers.partial() and not alone else "deny"
+        meant = "refuse_some" if spec.answers.partial() and not alone else "deny"
         assert reads(sample, answer.body, read_json(sample.body)) == meant
         decision = bed.journal.events()[0]["data"]["decision"]
         assert (decision["wanted"], decision["refused"]) == ("refuse_members", [members[0]])
@@ -455,8 +457,8 @@ async def test_other_methods_are_not_allowed_in_both_dialects(method: str) -> No
     async with running() as bed:
         answer = await bed.post("/tencent?SdkAppid=1", b"", method=method)
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
-        for reads in READS.values():
-            reads(answer.body)
+        for provider in SUCCESS:
+            check_failure(provider, answer.body)
 
 
 @pytest.mark.parametrize(
@@ -477,8 +479,8 @@ async def test_what_is_no_http_is_a_bad_request_in_both_dialects(garbage: bytes)
         wire.send(garbage)
         answer = await wire.answer()
         assert (answer.status, answer.headers["connection"]) == (400, "close")
-        for reads in READS.values():
-            reads(answer.body)
+        for provider in SUCCESS:
+            check_failure(provider, answer.body)
         assert await wire.ended() == b""
         assert not bed.journal.records
 
@@ -537,7 +539,10 @@ async def test_a_bug_anywhere_is_answered_legally(
             monkeypatch.setattr(provider, place, bug)
         answer = await send(bed, sample)
         assert answer.status in {200, 503}
-        reads(sample, answer.body)
+        if answer.status == 200:
+            reads(sample, answer.body)
+        else:
+            check_failure(sample.provider, answer.body)
         if place != "authenticate":
             assert (answer.status == 200) == (sample in BEFORE or place == "reply")
         assert (await send(bed, sample)).status == answer.status, "the next one is answered as well"
@@ -554,6 +559,24 @@ async def test_a_decision_that_cannot_be_worded_allows_and_says_so(monkeypatch: 
             "allow",
             "wording the reply failed: ZeroDivisionError",
         )
+        assert decision["reason"] == {"text": "", "code": None, "rule": None}
+
+
+@EACH_QUESTION
+async def test_where_a_decision_cannot_be_worded_the_allow_still_has_every_field_the_row_needs(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    providers: tuple[Provider, ...] = (TencentProvider(), OpenIMProvider())
+    provider = next(one for one in providers if one.name == sample.provider)
+    worded = provider.reply
+
+    def reply(answers: Answers, decision: Decision, body: Any) -> Reply:
+        return bug() if decision.sent.kind != "allow" else worded(answers, decision, body)
+
+    monkeypatch.setattr(provider, "reply", reply)
+    async with running(providers=providers) as bed:
+        answer = await send(bed, sample)
+        assert reads(sample, answer.body, read_json(sample.body)) == "allow"
 
 
 async def test_facts_that_cannot_be_written_drop_the_event_and_not_the_answer() -> None:

@@ -16,8 +16,8 @@ from bridge.ingress.ingress import Ingress
 from bridge.log.clock import HybridClock
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.tencent import TencentProvider
-from tests.dialects import READS
 from tests.ingress_bed import CATALOG, Bed, ShelfJournal, ToldRules, Wire, request, running, until
+from tests.verdicts import verdict
 
 TENCENT = "/?SdkAppid=1400000000&CallbackCommand=Group.CallbackAfterNewMemberJoin"
 JOINED = b'{"GroupId":"g","NewMemberList":[{"Member_Account":"bo"}],"EventTime":1670574414123}'
@@ -144,7 +144,7 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
         bed.journal.release()
         first, second, third = [await wire.answer() for _ in range(3)]
         assert first.json["ActionStatus"] == "OK"
-        assert READS["openim"](second.body) == "deny"
+        assert verdict("openim", second.body) == "deny"
         assert third.status == 404
 
 
@@ -311,13 +311,13 @@ async def test_a_slow_body_is_not_waited_for(target: str, status: int) -> None:
         answer = await wire.answer()
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         if "openim" in target:
-            assert READS["openim"](answer.body) == "allow"
+            assert verdict("openim", answer.body) == "allow"
 
 
 async def test_other_callers_are_answered_while_a_slow_body_comes() -> None:
     async with running() as bed, bed.wire() as wire:
         wire.send(head(TENCENT, "Content-Length: 10") + b"{")
-        assert READS["openim"]((await bed.post(INVITE, INVITED)).body) == "deny"
+        assert verdict("openim", (await bed.post(INVITE, INVITED)).body) == "deny"
         wire.writer.close()
 
 
@@ -401,7 +401,7 @@ async def test_stopping_finishes_what_is_in_flight() -> None:
         await _connect(port)
     for wire in wires[5:9]:
         wire.send(INVITED[5:])
-        assert READS["openim"]((await wire.answer()).body) == "deny"
+        assert verdict("openim", (await wire.answer()).body) == "deny"
     assert not stopping.done()
     journal.release()
     for wire in wires[:5]:

@@ -10,8 +10,9 @@ from schemas.catalog import CommandSpec
 from schemas.catalog_readme import EVENTS
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision, Effect
-from tests.dialects import TENCENT, tencent_reads
+from schemas.dialects.tencent import COMMANDS
 from tests.samples import CATALOG, MOMENT, SAMPLES
+from tests.verdicts import verdict
 
 BEFORE = [spec for spec in CATALOG if spec.provider == "tencent" and spec.phase == "before"]
 EACH = pytest.mark.parametrize("spec", BEFORE, ids=lambda spec: spec.name)
@@ -27,20 +28,20 @@ def test_every_schema_of_a_decision_describes_the_same_decision(path: Path) -> N
 
 
 def test_the_before_commands_are_those_the_vendor_waits_for() -> None:
-    assert {spec.name for spec in BEFORE} == set(TENCENT)
+    assert {spec.name for spec in BEFORE} == set(COMMANDS)
 
 
 @EACH
 def test_a_row_declares_what_the_vendor_reads(spec: CommandSpec) -> None:
-    answers, told = spec.answers, TENCENT[spec.name]
+    answers, told = spec.answers, COMMANDS[spec.name]
     low, high = answers.codes
     assert range(low, high + 1) == told.codes
     assert answers.deny_code in told.codes or answers.deny_code == 1
-    assert (answers.refuse_some or "") == told.refuses
+    assert (answers.refuse_some or "") == told.refused
     assert (answers.drop_code == 2) == told.drops
-    assert bool(answers.modify) == (told.modifies or bool(told.answers))
-    assert (answers.per_target or "").partition("[")[0] == told.targets
-    assert list(answers.constant) == ([told.answers] if told.answers else [])
+    assert sorted(answers.modify.values()) == sorted([*told.replaces, *filter(None, [told.must])])
+    assert (answers.per_target or "") == (told.people if told.verdicts else "")
+    assert list(answers.constant) == ([told.must] if told.must else [])
 
 
 @EACH
@@ -49,7 +50,7 @@ def test_the_neutral_allow_of_every_before_command_is_legal(spec: CommandSpec) -
         if sample.spec() == spec:
             asked = sample.callback().json
             reply = TencentProvider().reply(spec.answers, ALLOW, asked)
-            assert tencent_reads(reply.body, spec.name, asked) == "allow"
+            assert verdict("tencent", reply.body, spec.name, asked) == "allow"
 
 
 @EACH

@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from bridge.config import load_settings
 from bridge.errors import UsageError
 from bridge.log.clock import wall_ms
 from bridge.main.service import Started
+from consumers.rules import PublishReport
 from schemas.catalog import Catalog
 from schemas.topics import TOPICS
 from tests.command_line import Said, imbridge
@@ -53,6 +55,7 @@ def steers_no_terminal(text: str) -> bool:
         (["replay", "plan", TOPIC, "--to-projection", "grups"], "no projection; known: groups, decisions"),
         (["replay", "plan", "im.user.v1", "--to-projection", "groups"], "does not read im.user.v1"),
         (["replay", "run", TOPIC, "--to-topic", TOPIC, "--rate", "0"], "--rate"),
+        (["replay", "run", TOPIC, "--to-projection", "groups", "--rate", "5"], "a rewind has no --rate"),
         (["dlq", "show", "0123"], "no dead letter 0123"),
         (["dlq", "redrive", "0123", "--execute"], "no dead letter 0123"),
         (["rules", "rollback", "7"], "version 7 of the set default is not on record"),
@@ -181,3 +184,27 @@ def test_a_command_of_the_catalog_is_shown_in_words(env: dict[str, str]) -> None
     assert "deny_code 1, codes 10100 to 10200, refuse_some RefusedMembers_Account" in said.out
     assert "group_id, group_type, inviter_id, invitee_ids" in said.out
     assert not [syntax for syntax in ("None", "()", "[]", "['", "False") if syntax in said.out]
+
+
+@pytest.mark.parametrize(
+    ("overwrote", "overtaken_by", "says"),
+    [
+        ((6,), (), "version 6 was published at the same time and stands earlier: this one took its place"),
+        ((), (8,), "version 8 was published at the same time and stands later: it is in force, not this one"),
+    ],
+)
+def test_who_publishes_beside_another_is_told_of_the_other(
+    overwrote: tuple[int, ...],
+    overtaken_by: tuple[int, ...],
+    says: str,
+    env: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def publish(*_: Any, **__: Any) -> PublishReport:
+        return PublishReport("default", 7, 5, "d", True, 1, 1, 0, 1, (), True, overwrote, overtaken_by)
+
+    monkeypatch.setattr("bridge.cli.rules.rules.publish", publish)
+    said = imbridge("rules", "publish", str(tmp_path), env=env)
+    assert (said.code, says in said.err) == (0, True)
+    assert "set default version 7 published: 1 rules" in said.out

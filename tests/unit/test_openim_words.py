@@ -8,8 +8,8 @@ import pytest
 from bridge.providers.openim import OpenIMProvider
 from schemas.callback import UNPARSED
 from schemas.decisions import Decision, Effect
-from tests.dialects import READS
 from tests.samples import CATALOG
+from tests.verdicts import verdict
 
 PROVIDER = OpenIMProvider()
 COMMON = {"actionCode": 0, "errCode": 0, "errMsg": "", "errDlt": "", "nextCode": 0}
@@ -26,7 +26,7 @@ def said(command: str, effect: Effect, asked: Any = None) -> dict[str, Any]:
     question = {**spec.row.example, **(asked or {})} if asked is not UNPARSED else UNPARSED
     reply = PROVIDER.reply(spec.answers, Decision(effect, effect, "no"), question)
     assert reply.status == 200
-    READS["openim"](reply.body, command, question)
+    verdict("openim", reply.body, command, question)
     answer: dict[str, Any] = orjson.loads(reply.body)
     return answer
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,18 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     new_counter(store, "seen")
     yield store
     await store.close()
+
+
+class SlowedClock:
+    """Time that passes in the sleeps of a replay alone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("consumers.replay.asyncio.sleep", self._sleep)
+        monkeypatch.setattr("consumers.replay.monotonic", lambda: self.now)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 async def told(log: MemoryLog, job: str) -> list[dict[str, Any]]:
@@ -102,15 +114,26 @@ async def test_many_records_go_in_batches_with_their_progress_told(log: MemoryLo
 
 
 async def test_a_rate_is_kept(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr("consumers.replay.asyncio.sleep", sleep)
+    clock = SlowedClock(monkeypatch)
     await log.append([record(joined(number)) for number in range(600)])
     await again(log, Selection(GROUP), rate=50)
-    assert sum(waited) == pytest.approx(600 / 50)
+    assert clock.now == pytest.approx(100 + 600 / 50, abs=0.2)
+
+
+async def test_what_is_selected_comes_at_the_rate_and_a_stall_is_not_made_up_for_in_a_burst(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SlowedClock(monkeypatch)
+    await log.append([record(joined(number)) for number in range(20)])
+    planned = await replay.plan(log, Selection(GROUP))
+    times = []
+    async for _ in replay.selected(log, planned, rate=4):
+        times.append(clock.now)
+        clock.now += 5 if len(times) == 10 else 0
+    apart = [round(later - earlier, 2) for earlier, later in pairwise(times)]
+    assert apart.count(0.25) >= 17
+    assert max(apart) == 5
+    assert len(times) == 20
 
 
 async def test_a_topic_that_is_not_ours_is_refused_before_anything_is_told(log: MemoryLog) -> None:

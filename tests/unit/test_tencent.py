@@ -245,3 +245,11 @@ def test_success_and_failure() -> None:
     failure = provider().failure(503, "overload")
     assert failure.status == 503
     assert orjson.loads(failure.body) == {"ActionStatus": "FAIL", "ErrorCode": 1, "ErrorInfo": "overload"}
+
+
+def test_a_target_that_cannot_be_read_costs_no_other_its_verdict() -> None:
+    asked = {"FriendItem": [{"To_Account": "bo"}, None, "cy", {"To_Account": ["dee"]}, {}, {"To_Account": 7}]}
+    for sent, code in ((Effect("allow"), 0), (Effect("deny"), 38000)):
+        answer = orjson.loads(provider().reply(FRIENDS, Decision(sent, sent, "no"), asked).body)
+        verdicts = [(item["To_Account"], item["ResultCode"]) for item in answer["ResultItem"]]
+        assert (answer["ErrorCode"], verdicts) == (0, [("bo", code), ("7", code)])
