@@ -17,6 +17,11 @@ class Bell:
             if not waiter.done():
                 waiter.set_result(None)
 
+    @property
+    def waiters(self) -> int:
+        """How many wait for the next ring."""
+        return len(self._waiters)
+
     async def wait(self, heard: int, timeout: float) -> None:
         """Return once it rang after ring number ``heard``, at the latest after ``timeout`` seconds."""
         if self.rings != heard:

@@ -5,7 +5,7 @@ that holds it. Topics whose home is control stand in partition 0 only.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ class EmbeddedLog:
         self._data_dir, self._journal, self._now_ms = data_dir, journal, now_ms
         self._control = control or ControlLog(data_dir)
         self._bell = journal.bell if journal is not None else Bell()
+        self._control_bell = Bell()
         self._views = Views(data_dir, self._control)
         self._readers: WeakSet[SegmentReader] = WeakSet()
 
@@ -68,6 +69,7 @@ class EmbeddedLog:
             return await self._journal.append(records)
         positions = await asyncio.to_thread(self._control.append, records)
         self._bell.ring()
+        self._control_bell.ring()
         return positions
 
     async def bounds(self, topic: str) -> Mapping[int, Bounds]:
@@ -97,9 +99,14 @@ class EmbeddedLog:
             )
             for partition, start in starts.items()
         ]
-        reader = SegmentReader(sources, self._bell)
+        reader = SegmentReader(sources, self._bell_of([partition.topic for partition in starts]))
         self._readers.add(reader)
         return reader
+
+    def _bell_of(self, topics: Iterable[str]) -> Bell:
+        """Return what wakes a reader: one of control alone is left alone by every batch of callbacks."""
+        in_journals = any(_topic(topic).home == "journal" for topic in topics)
+        return self._bell if in_journals else self._control_bell
 
     @asynccontextmanager
     async def subscribe(
@@ -112,7 +119,7 @@ class EmbeddedLog:
         wanted = [_topic(topic) for topic in topics]
         with await wait_lock(consumer_lock(self._data_dir, group)):
             subscription = SegmentSubscription(
-                self._views, wanted, group, assignee, bell=self._bell, now_ms=self._now_ms
+                self._views, wanted, group, assignee, bell=self._bell_of(topics), now_ms=self._now_ms
             )
             self._readers.add(subscription)
             try:

@@ -293,3 +293,17 @@ async def test_a_failed_sync_of_control_is_refused_and_the_next_append_writes_it
     control.append([record(2, topic=DLQ)])
     assert rewritten[0] > 0  # a sync alone would succeed without what the failed one was to put on disk
     assert numbers(stored(control.directory)) == [0, 1, 2]  # 1 was written, never acknowledged
+
+
+async def test_who_reads_control_alone_is_not_woken_by_appends_to_the_journal(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        log = embedded(tmp_path, journal)
+        async with log.reader({TopicPartition(RULES, 0): 0}) as rules:
+            waiting = asyncio.create_task(rules.read(10, SECONDS))
+            await reached(lambda: log._control_bell.waiters == 1)
+            assert not journal.bell.waiters
+            await log.append([record(1, topic=RULES)])
+            batch = await waiting
+            assert batch is not None
+            assert numbers(list(batch.records)) == [1]
+        await log.close()
