@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, Executable, create_engine, event
 from sqlalchemy.engine import make_url
 
 from bridge.errors import ConfigurationError
@@ -19,6 +19,7 @@ _READERS = 2
 # Pages of 64 MB kept, and written back to the file every 16 MB of log rather than at nearly every batch.
 _MEMORY = ("cache_size=-65536", "wal_autocheckpoint=4096")
 _SWITCH_SECONDS = 0.01
+_PRIMARY_CODE = 0xFF
 _REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
@@ -50,6 +51,7 @@ def _engine(url: str, lock_seconds: float) -> Engine:
     )
     event.listen(engine, "connect", lambda connection, _: _prepare(connection, lock_seconds))
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _give_up_read_only)
     return engine
 
 
@@ -72,6 +74,13 @@ def _use_wal(connection: Any, lock_seconds: float) -> None:
             time.sleep(_SWITCH_SECONDS)
         else:
             return
+
+
+def _give_up_read_only(context: ExceptionContext) -> None:
+    """Have every connection opened anew: one opened on a disk that was read-only would stay so for life."""
+    code = getattr(context.original_exception, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_READONLY:
+        context.is_disconnect = True
 
 
 def _begin(connection: Connection) -> None:

@@ -2,9 +2,7 @@
 
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,6 @@ from tests.integration.callers import (
     tencent_join,
 )
 from tests.process_kit import Bridge, environment, post, running, until
-
-BROKEN_SYNC = """
-import errno, os, pathlib
-sync = os.fdatasync
-def fdatasync(fd):
-    if pathlib.Path("the-disk-is-broken").exists():
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-    sync(fd)
-os.fdatasync = fdatasync
-"""
 
 
 def send(bridge: Bridge, call: Call) -> tuple[int, Any]:
@@ -115,77 +103,3 @@ def refuses_facts_and_answers_questions(bridge: Bridge) -> None:
     for call in (tencent_join("g", "eve"), openim_join("g", "eve")):
         assert is_refusal(call, *send(bridge, call))
     assert send(bridge, tencent_invite("g", "eve")) == (200, TENCENT_OK)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A data directory with 12 MiB to itself; skipped, loudly, where this user may not mount one."""
-    disk = tmp_path / "data"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"NOT TESTED ON A FULL DISK: mount of a tmpfs failed: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_a_full_disk_refuses_facts_and_answers_questions_until_space_is_freed(
-    small_disk: Path,
-) -> None:
-    acknowledged: set[str] = set()
-
-    def full() -> bool:
-        user = f"u{len(acknowledged)}"
-        call = openim_join("g", user)
-        call.body["ex"] = "x" * 60_000
-        status, body = send(bridge, call)
-        if (status, body) == (200, OPENIM_OK):
-            acknowledged.add(user)
-            return False
-        assert is_refusal(call, status, body)
-        return str(bridge.part("journal")["says"]).startswith("full")
-
-    fill(small_disk / "ballast")
-    with running("run", data_dir=small_disk) as bridge:
-        refuses_facts_and_answers_questions(bridge)
-        assert bridge.part("journal")["says"].startswith("unusable, after-callbacks are refused: ")
-        (small_disk / "ballast").unlink()
-        until(lambda: bridge.readyz()[0] == 200, "it is ready")
-        until(lambda: bridge.part("projection groups")["ok"], "the tables are made")
-
-        fill(small_disk / "ballast")
-        until(full, "the journal is full", 30)
-        refuses_facts_and_answers_questions(bridge)
-        assert bridge.readyz()[0] == 503
-        (small_disk / "ballast").unlink()
-        until(lambda: bridge.readyz()[0] == 200, "it is ready")
-        assert send(bridge, tencent_join("g", "ada")) == (200, TENCENT_OK)
-        assert bridge.stop() == 0
-    assert kept(small_disk) == acknowledged | {"ada"}
-
-
-def fill(ballast: Path) -> None:
-    """Take all the space there is."""
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-
-
-def test_a_sync_that_fails_is_not_acknowledged_and_ends_the_process(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with running("run", data_dir=data_dir, prelude=BROKEN_SYNC) as bridge:
-        assert send(bridge, tencent_join("g", "ada")) == (200, TENCENT_OK)
-        (tmp_path / "the-disk-is-broken").touch()
-        call = tencent_join("g", "eve")
-        assert is_refusal(call, *send(bridge, call))
-        assert bridge.wait() == 1
-    assert "can no longer be written" in bridge.events("service.failed")[-1]["reason"]
-    with running("run", data_dir=data_dir) as bridge:
-        assert send(bridge, tencent_join("g", "bob")) == (200, TENCENT_OK)
-        assert bridge.stop() == 0
-    assert kept(data_dir) >= {"ada", "bob"}

@@ -376,6 +376,10 @@ async def test_some_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: p
         await reached(journal.is_full)
         with pytest.raises(JournalFull, match=f"{free} bytes free: a segment takes {SEGMENT}, and {SEGMENT}"):
             await append(journal, record(2, size=10_000))
+        await asyncio.to_thread(journal.forget, 0, 10**15, {"relay": 1})
+        await reached(journal.is_writable)  # with one segment left, and nothing to forget, it must go on
+        await append(journal, record(2, size=10_000))
+        await reached(journal.is_full)
         free += 1
         await reached(journal.is_writable)
 

@@ -2,10 +2,13 @@ import asyncio
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.errors import StoreUnavailable
+from bridge.log.base import TopicPartition
+from consumers.store.base import CheckpointKey
 from consumers.store.opening import store_for
 
 
@@ -41,3 +44,27 @@ async def test_it_is_waited_for_no_longer_than_for_any_lock(tmp_path: Path) -> N
     assert time.monotonic() - begun < 10
     await store.close()
     other.close()
+
+
+async def test_a_file_that_was_read_only_is_written_once_it_is_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    store = store_for(f"sqlite:///{path}")
+    await store.open()
+    await store.close()
+    real = sqlite3.connect
+
+    def connect_read_only(_: str, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(f"file:{path}?mode=ro", uri=True, **options)
+        return connection
+
+    key = CheckpointKey("groups", "journal:1", TopicPartition("im.group.v1", 1))
+    store = store_for(f"sqlite:///{path}")
+    with monkeypatch.context() as read_only:
+        read_only.setattr(sqlite3.dbapi2, "connect", connect_read_only)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="readonly"):
+                await store.claim(key, "me")
+    assert (await store.claim(key, "me")).next_offset is None
+    await store.close()

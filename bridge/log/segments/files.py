@@ -43,7 +43,7 @@ class SegmentFiles:
     ) -> None:
         """Open the log in ``directory``, making it if there is none.
 
-        ``spare_bytes`` of the disk are left to others: a segment that would take them is not allocated. With
+        ``spare_bytes`` of the disk are left to others: a third segment that would take them is not made. With
         ``trust_end`` the last segment is searched only when something was begun behind the published end;
         without it the disk must take a sync now. Raises JournalFull (no room for a first segment),
         LogUnavailable (it cannot be allocated for another reason), LogCorrupt, FormatTooNew, OSError.
@@ -225,11 +225,12 @@ class SegmentFiles:
                 f"{self.directory} holds {stored} of at most {self._max_bytes} bytes: "
                 "nothing older may be forgotten yet, or raise the limit"
             )
+        spare = self._spare_bytes if self._listing.sealed() else 0  # with one segment alone it must go on
         free = disk.free_bytes(self.directory)
-        if free < self._segment_bytes + self._spare_bytes:
+        if free < self._segment_bytes + spare:
             raise JournalFull(
                 f"the disk of {self.directory} has {free} bytes free: a segment takes {self._segment_bytes}, "
-                f"and {self._spare_bytes} are left to the store and to others"
+                f"and {spare} are left to the store and to others"
             )
 
     def _what_to_do(self) -> str:
