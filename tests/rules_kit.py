@@ -1,16 +1,23 @@
-"""What the tests of the rules share: short ways to write a question, a rule, a set, and files of them."""
+"""What the tests of the rules share: short ways to a question, a rule, a set, and a consumer that runs."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from bridge.log.base import Log
+from consumers.rules import RulesConsumer
 from consumers.rules.deciding import decide
 from consumers.rules.documents import Document, Documents, arrange
 from consumers.rules.examination import compile_set
 from schemas.callback import Callback
 from schemas.decisions import Decision, Question, RuleSet
+
+SECONDS: Final = 30.0
+"""How long a test waits for what must happen."""
 
 SET = RuleSet("default", 7, "d" * 32)
 COMMANDS = {
@@ -44,6 +51,26 @@ def question(
         partial=provider == "tencent" if partial is None else partial,
         callback=Callback(provider, app, COMMANDS.get(provider, act), query or {}, "op-1", b"{}", {}, 0),
     )
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until the condition holds; fail when it does not in time."""
+    async with asyncio.timeout(SECONDS):
+        while not holds():  # noqa: ASYNC110 conditions of the product, not of the test
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def consuming(log: Log, directory: Path, **options: Any) -> AsyncIterator[RulesConsumer]:
+    """Run a consumer of the rules until the block ends."""
+    consumer = RulesConsumer(log, directory=directory, **options)
+    running = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        consumer.stop()
+        async with asyncio.timeout(SECONDS):
+            await running
 
 
 def rule(name: str = "r1", effect: str = "deny", **fields: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +22,8 @@ from consumers.rules.records import CHUNK_VALUES
 from consumers.rules.schema import faults
 from schemas.decisions import Effect
 from schemas.topics import OPS, RULES, TOPICS
-from tests.rules_kit import documents, named, question, rule
+from tests.rules_kit import SECONDS, consuming, documents, named, question, rule, until
 
-SECONDS = 30.0
 ALLOW, DENY = Effect("allow"), Effect("deny")
 KEEP_OUT = rule("keep-out", "refuse_members", members={"fact": "invitee.id", "on_list": "blocked"})
 
@@ -57,24 +56,6 @@ async def standing(log: Log) -> Log:
     await log.append([Record(RULES, "rule/unused/1", b"{}", {}, 1)])
     await log.append([Record(OPS, "unused", b"{}", {}, 1)])
     return log
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110 conditions of the product, not of the test
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def consuming(log: Log, directory: Path, **options: Any) -> AsyncIterator[RulesConsumer]:
-    consumer = RulesConsumer(log, directory=directory, **options)
-    running = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-    finally:
-        consumer.stop()
-        async with asyncio.timeout(SECONDS):
-            await running
 
 
 def serves(consumer: RulesConsumer, version: int) -> Callable[[], bool]:

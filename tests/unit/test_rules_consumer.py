@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.errors import LogUnavailable, OffsetGone, RecordRefused
-from bridge.log.base import Bounds, Log, Position, Reader, Record, TopicPartition
+from bridge.log.base import Bounds, Position, Reader, Record, TopicPartition
 from bridge.log.memory import MemoryLog
 from bridge.telemetry import RULES_AGE_SECONDS, RULES_ERRORS
 from consumers.rules import RulesConsumer, publish
@@ -27,9 +26,8 @@ from consumers.rules.rule import compile_rule
 from consumers.rules.served import Served
 from schemas.decisions import Effect
 from schemas.topics import RULES
-from tests.rules_kit import SET, documents, question, rule
+from tests.rules_kit import SET, consuming, documents, question, rule, until
 
-SECONDS = 20.0
 DENY = Effect("deny")
 
 
@@ -122,24 +120,6 @@ def log() -> UnsteadyLog:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110 conditions of the product, not of the test
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def consuming(log: Log, directory: Path, **options: Any) -> AsyncIterator[RulesConsumer]:
-    consumer = RulesConsumer(log, directory=directory, **options)
-    running = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-    finally:
-        consumer.stop()
-        async with asyncio.timeout(SECONDS):
-            await running
 
 
 def version(consumer: RulesConsumer) -> int:
