@@ -12,6 +12,8 @@ import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bridge.counting import PlainCounter, PlainHistogram
+
 Across = Literal["sum", "max", "min"]
 
 REGISTRY = CollectorRegistry()
@@ -32,9 +34,15 @@ def _histogram(name: str, says: str, *labels: str) -> Histogram:
     return Histogram(f"imbridge_{name}", says, labels, registry=REGISTRY, buckets=_FAST)
 
 
-CALLBACKS = _counter("callbacks_total", "Callbacks answered", "provider", "command", "outcome")
-CALLBACK_SECONDS = _histogram(
-    "callback_seconds", "From request read to answer handed over", "provider", "phase"
+CALLBACKS = PlainCounter(
+    "imbridge_callbacks_total", "Callbacks answered", ("provider", "command", "outcome"), REGISTRY
+)
+CALLBACK_SECONDS = PlainHistogram(
+    "imbridge_callback_seconds",
+    "From request read to answer handed over",
+    ("provider", "phase"),
+    _FAST,
+    REGISTRY,
 )
 CONNECTIONS = _gauge("connections", "Open connections of callers", across="sum")
 CONNECTIONS_ENDED = _counter("connections_ended_total", "Connections ended before their caller did", "reason")
