@@ -22,7 +22,7 @@ from bridge.log.kafka.errors import DRIVER_ERRORS, translate
 from bridge.log.kafka.records import header_bytes, key_bytes
 
 BATCH_BYTES: Final = 512 * 1024
-_CLOSE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 1.0
 
 
 class _Chain:

@@ -19,6 +19,7 @@ from bridge.log.kafka.records import stored
 
 _LOOK_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 0.5
+_LEAVE_SECONDS: Final = 3.0
 
 _FETCHING: Final = {
     "enable_auto_commit": False,
@@ -111,18 +112,23 @@ class Pull:
         return self._next(max_records)
 
     async def stop(self) -> None:
-        """Leave the group, if any, and close the connections.
+        """Leave the group, if any, and close the connections, within seconds whatever the broker does.
 
         When a fetch failed a moment ago the driver's own stop ends with the CancelledError of that fetch and
         leaves its connections open. Let through, it would end the task of whoever reads without a word.
         """
-        with suppress(*DRIVER_ERRORS):
-            async with asyncio.timeout(3 * self._connection.request_seconds):
-                done: Sequence[Any] = await asyncio.gather(self.consumer.stop(), return_exceptions=True)
-                if done[0] is not None:
-                    await self.consumer._client.close()  # noqa: SLF001 what its stop did not get to
-                if isinstance(done[0], Exception):
-                    raise done[0]
+        stopping = asyncio.ensure_future(self.consumer.stop())
+        try:
+            await asyncio.wait([stopping], timeout=_LEAVE_SECONDS)
+            if not stopping.done() or stopping.cancelled() or stopping.exception():
+                with suppress(*DRIVER_ERRORS):  # hanging up ends whatever still waits for an answer
+                    await self.consumer._client.close()  # noqa: SLF001
+            await asyncio.wait([stopping], timeout=_LEAVE_SECONDS)
+        finally:
+            stopping.cancel()
+        if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
+            with suppress(*DRIVER_ERRORS):
+                raise error
 
     async def _fetch(self, max_records: int, seconds: float) -> None:
         try:
