@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.output import complain, print_json, print_line, print_table, progress
-from bridge.cli.state import run
 from bridge.errors import UsageError
+from bridge.main.loops import run_loop
 from bridge.simulate.mix import choose, read_mix
 from bridge.simulate.openim import TIMEOUT_SECONDS
 from bridge.simulate.simulator import Options, Simulator, Vendor, check_target
@@ -87,7 +87,7 @@ def simulate(
         timeout=timeout,
     )
     _check(options)
-    report = run(_play(options, shows_progress=not as_json))
+    report = run_loop(_play(options, shows_progress=not as_json))
     print_json(report) if as_json else _show(report)
 
 

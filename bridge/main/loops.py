@@ -3,13 +3,15 @@
 import asyncio
 import gc
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+Result = TypeVar("Result")
 
 _YOUNG: Final = 20_000
 """Containers made before the collector looks at them: some hundred callbacks' worth, few megabytes."""
 
 
-def run_loop(work: Coroutine[Any, Any, int]) -> int:
+def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work to its end on uvloop where it is installed; return what it returns.
 
     What is loaded by now is never looked at again for garbage, and what is new less often than Python would:
