@@ -7,7 +7,7 @@ import orjson
 from schemas.callback import UNPARSED
 from schemas.dialects import openim, tencent
 from schemas.dialects.openim_commands import COMMON
-from schemas.dialects.readings import Fault, ReadingKind
+from schemas.dialects.readings import Fault, Reading, ReadingKind
 
 INVITE = {
     "tencent": "Group.CallbackBeforeInviteJoinGroup",
@@ -17,16 +17,21 @@ _READS = {"tencent": tencent.read_answer, "openim": openim.read_answer}
 
 
 def verdict(provider: str, answer: bytes, command: str = "", asked: Any = UNPARSED) -> ReadingKind:
-    """Return what becomes of the question: an invitation where no command is named.
+    """Return what becomes of the question: an invitation where no command is named."""
+    return reading(provider, answer, command or INVITE[provider], asked).kind
+
+
+def reading(provider: str, answer: bytes, command: str, asked: Any = UNPARSED) -> Reading:
+    """Return what the vendor reads, with code, text and people.
 
     ``asked`` is the question, parsed; where it cannot be read nothing is held against it.
     """
     question = b"" if asked is UNPARSED else orjson.dumps(asked)
-    reading = _READS[provider](command or INVITE[provider], question, 200, answer)
-    assert not isinstance(reading, Fault), (reading.why, answer)
+    read = _READS[provider](command, question, 200, answer)
+    assert not isinstance(read, Fault), (read.why, answer)
     if provider == "openim":
         assert orjson.loads(answer).keys() >= COMMON.keys(), "all releases find every common field"
-    return reading.kind
+    return read
 
 
 def check_failure(provider: str, answer: bytes) -> None:
