@@ -1,6 +1,6 @@
 """``imbridge verify``: whether everything a simulator was told is stored stands where it should."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,12 @@ _MEANS = {
     "merged": "two callbacks under one id",
     "inversions": "behind something sent only after they were acknowledged",
     "unordered": "in several journals, or none that is named: bound to no order",
-    "untold": "acknowledgements of what no table tells: messages, profiles, presence",
+}
+_MEANS_IN_TABLES = {
+    "acknowledged": "acknowledgements in the ledgers, of repeats too",
+    "found": "of those, shown by the tables",
+    "missing": "of those, not shown",
+    "untold": "of those, of what no table tells: messages, profiles, presence",
 }
 
 
@@ -52,7 +57,7 @@ def verify(
     """
     looking = _in_tables(ledger, wait) if store else _in_topics(ledger, wait, shows_progress=not as_json)
     findings = run(looking)
-    print_json(findings) if as_json else _show(findings)
+    print_json(findings) if as_json else _show(findings, _MEANS_IN_TABLES if store else _MEANS)
     raise typer.Exit(0 if is_kept(findings) else 1)
 
 
@@ -94,8 +99,8 @@ def _fact(current: Settings, entry: Entry) -> shown.Fact:
     return shown.Fact(entry.provider, app, entry.type, entry.group, entry.users)
 
 
-def _show(findings: dict[str, Any]) -> None:
-    rows = [(kind, findings[kind], says) for kind, says in _MEANS.items() if kind in findings]
-    print_table("acknowledged, and found", ("", "callbacks", "means"), rows)
+def _show(findings: dict[str, Any], means: Mapping[str, str]) -> None:
+    rows = [(kind, findings[kind], says) for kind, says in means.items()]
+    print_table("acknowledged, and found", ("", "count", "means"), rows)
     for kind, examples in findings["examples"].items():
         print_line(f"{kind}, for example: {examples[0]}")
