@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from bridge.telemetry import configure_logging
-from tests.bench import ack, before, decide, journal, normalize, projection, relay
+from tests.bench import ack, before, decide, journal, memory, normalize, projection, relay
 from tests.bench.report import Report, keep, show
 
 BENCHES: dict[str, Callable[[], Report]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[], Report]] = {
     "decide": decide.measure,
     "before": before.measure,
     "relay": relay.measure,
+    "memory": memory.measure,
     "projection": projection.measure,
 }
 LIMIT_SECONDS = 600

@@ -36,7 +36,8 @@ def generate(port: int, run: int, load: Load, *, kind: Kind = "joined", ours: bo
 def _ours(port: int, run: int, load: Load, kind: Kind) -> list[str]:
     command = [sys.executable, "-m", "tests.bench.load", str(port), "--run", str(run), "--kind", kind]
     command += ["--connections", str(load.connections), "--seconds", str(load.seconds)]
-    return command if load.rate is None else [*command, "--rate", str(load.rate)]
+    command += [] if load.rate is None else ["--rate", str(load.rate)]
+    return command if load.requests is None else [*command, "--requests", str(load.requests)]
 
 
 def _wrk(port: int, run: int, load: Load, kind: Kind, place: Path) -> list[str]:

@@ -196,8 +196,9 @@ def main() -> None:
     options.add_argument("--connections", type=int, default=64)
     options.add_argument("--seconds", type=float, default=3.0)
     options.add_argument("--rate", type=float)
+    options.add_argument("--requests", type=int)
     given = options.parse_args()
-    load = Load(given.connections, given.seconds, rate=given.rate)
+    load = Load(given.connections, given.seconds, given.requests, given.rate)
     sender = Sender(Traffic(given.port, given.run, given.kind), load)
     with runner() as loop:
         figures = loop.run(sender.run("127.0.0.1", given.port))

@@ -22,22 +22,32 @@ from tests.bench.traffic import Kind, Traffic
 from tests.parts.process import Command, Server, free_port
 
 BARE, BURST, SUSTAINED, DIRECT = "a bare", "b1 burst", "b2 sustained", "c direct"
-DECIDING = "d deciding"
+DECIDING, WHOLE = "d deciding", "the whole bridge"
 _READY_SECONDS = 40.0
 _ENV = shutil.which("env") or "/usr/bin/env"
 _IMBRIDGE = Path(sys.executable).with_name("imbridge")
 
 
 class Target:
-    """A server that answers at ``port`` with the processes ``pids``; ``ops`` tell its metrics, by role."""
+    """A server that answers at ``port`` with the processes ``pids``; ``ops`` tell its metrics, by role.
+
+    ``place`` is where its processes keep their data directory.
+    """
 
     def __init__(
-        self, name: str, port: int, pids: Sequence[int], ops: Mapping[str, int] | None = None
+        self,
+        name: str,
+        port: int,
+        pids: Sequence[int],
+        ops: Mapping[str, int] | None = None,
+        place: Path = Path(),
     ) -> None:
         self.name = name
         self.port = port
         self.pids = pids
         self.ops = ops or {}
+        self.roles = dict(zip(self.ops, pids, strict=False))
+        self.data = place / "data"
         self.runs = itertools.count(1)
 
     def cpu_seconds(self) -> float:
@@ -152,7 +162,15 @@ def sustained(bootstrap_servers: str) -> Iterator[Target]:
         _role("ingress", place, ops, {"INGRESS__PORT": str(port), **kafka}) as ingress_pid,
         _role("relay", place, relay, kafka) as relay_pid,
     ):
-        yield Target(SUSTAINED, port, [ingress_pid, relay_pid], {"ingress": ops, "relay": relay})
+        yield Target(SUSTAINED, port, [ingress_pid, relay_pid], {"ingress": ops, "relay": relay}, place)
+
+
+@contextmanager
+def whole() -> Iterator[Target]:
+    """The whole bridge in one process, embedded."""
+    port, ops = free_port(), free_port()
+    with _place() as place, _role("run", place, ops, {"INGRESS__PORT": str(port)}) as pid:
+        yield Target(WHOLE, port, [pid], {"run": ops}, place)
 
 
 @contextmanager

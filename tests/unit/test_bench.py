@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from tests.bench import ack, backlog, bare, before, relay
+from tests.bench import ack, backlog, bare, before, memory, relay
 from tests.bench.generator import generate, generator
 from tests.bench.load import Figures, Load, Sender, percentile
 from tests.bench.report import Report, Table, keep, show
@@ -94,6 +94,18 @@ def test_the_relay_is_compared_with_the_raw_producer_round_by_round() -> None:
     medians, ratios = relay.tables(spent)
     assert list(medians.rows[0]) == [relay.RAW, "500", "500", "500.0"]
     assert [row[-1] for row in ratios.rows] == ["2.00", "0.80"]
+
+
+def test_memory_is_told_as_growth_since_the_time_before() -> None:
+    mib = 1 << 20
+    held = [
+        memory.Held(process, when, size * mib)
+        for when, size in (("100 callbacks", 90), ("200 callbacks", 93))
+        for process in ("ingress", "relay")
+    ]
+    grown, outage = memory.tables(held, [memory.Outage(1000, 1_100_000, 2_000_000, 4.0)])
+    assert list(grown.rows[1]) == ["ingress", "200 callbacks", "93.0", "+3.0"]
+    assert list(outage.rows[0]) == ["1,000", "1100", "2000", "4.0", "250"]
 
 
 async def test_a_load_at_a_rate_sends_no_more_than_that(listening: Listening) -> None:
