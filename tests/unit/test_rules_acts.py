@@ -309,3 +309,29 @@ def test_a_flag_is_read_as_a_word() -> None:
     for flag, word in ((0, "false"), (1, "true")):
         question, _ = asked(spec, {**spec.row.example, "ForceAddFlags": flag})
         assert facts_of(question)["request.forced"] == word
+
+
+def test_what_a_callback_always_says_a_test_need_not_give() -> None:
+    tests = [
+        {"given": {"group": {"id": "g1"}}, "expect": {"effect": "deny"}},
+        {"given": {"receiver": {"id": "bo"}}, "expect": {"effect": "allow", "matched": False}},
+    ]
+    match = {"fact": "conversation.kind", "eq": "group"}
+    content = rule(on=["send_message"], match=match, scope={"provider": ["tencent"]}, tests=tests)
+    assert examine(documents(content), 0).problems == ()
+
+
+def test_a_test_is_tried_with_the_acts_its_provider_asks_about() -> None:
+    test = {"given": {"request": {"provider": "tencent"}, "members": ["a"]}, "expect": {"effect": "allow"}}
+    content = rule(on=["invite", "block"], match={"fact": "request.member_count", "gt": 1}, tests=[test])
+    assert examine(documents(content), 0).problems == ()
+    wrong = {**test, "expect": {"effect": "deny"}}
+    (problem,) = examine(documents({**content, "tests": [wrong]}), 0).problems
+    assert "failed for invite: expected deny, got allow" in problem.message
+
+
+def test_the_provider_of_a_test_is_the_first_in_scope() -> None:
+    for first, second in (("openim", "tencent"), ("tencent", "openim")):
+        one = ask(known_acts()["invite"], {}, {"provider": [first, second]})
+        assert one is not None
+        assert one.values["request.provider"] == first
