@@ -21,6 +21,7 @@ from schemas.normalize.shapes import (
     OBJECTS_OR_ONE,
     ROSTER,
     SHAPES,
+    SPAN,
     SPREAD,
     choice_with_spans,
     objects_or_one_of,
@@ -97,7 +98,7 @@ def compile_query(fields: tuple[Field, ...]) -> Callable[[Mapping[str, str], Dat
 
 
 def _reader_of(field: Field) -> _Reader:
-    """Return the field's reader; for plain text and ids one that takes the usual case in one step."""
+    """Return the field's reader; for plain values one that takes the usual case in one step."""
     if field.conversion == CONSTANT:
         constant = field.constant
         return lambda _: constant
@@ -118,7 +119,14 @@ def _reader_of(field: Field) -> _Reader:
         value = body.get(key)
         return value if type(value) is int else read(body)
 
-    return {"text": read_text, "id": read_id, "integer": read_integer}.get(field.conversion, read)
+    def read_choice(body: Mapping[str, Any]) -> Any:
+        value = body.get(key)
+        chosen = values.get(value) if type(value) is str else None
+        return read(body) if chosen is None else chosen
+
+    values = {said: meant for said, meant in field.values.items() if SPAN not in said}
+    usual = {"text": read_text, "id": read_id, "integer": read_integer, CHOICE: read_choice}
+    return usual.get(field.conversion, read)
 
 
 def _any_reader_of(field: Field) -> _Reader:

@@ -26,7 +26,7 @@ WITH_ITEMS: Final = (*NESTED, ROSTER, SPREAD, OBJECTS_OR_ONE)
 
 _EVERYBODY: Final = "AtAllTag"
 _LATEST_MS: Final = 2**48
-_SPAN: Final = ".."
+SPAN: Final = ".."
 _KINDS: Final = {"si_": "single", "sg_": "group", "sn_": "notification", "so_": "official"}
 _PREFIX: Final = 3
 _RANK: Final = {"member": 1, "admin": 2, "owner": 3}
@@ -83,10 +83,10 @@ def choice_with_spans(values: Mapping[str, str], *, is_open: bool = False) -> Co
     spans = [
         (range(int(low), int(high) + 1), meant)
         for key, meant in values.items()
-        for low, apart, high in [key.partition(_SPAN)]
+        for low, apart, high in [key.partition(SPAN)]
         if apart
     ]
-    choose = choice_of({key: meant for key, meant in values.items() if _SPAN not in key}, is_open=is_open)
+    choose = choice_of({key: meant for key, meant in values.items() if SPAN not in key}, is_open=is_open)
     if not spans:
         return choose
 

@@ -1,5 +1,6 @@
 """What a row can declare: conversions, paths, templates, choices of type, batches, several identities."""
 
+from base64 import b32encode
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from schemas.callback import Callback
 from schemas.catalog import Catalog, CatalogError, CommandSpec
 from schemas.envelope import Envelope
 from schemas.normalize.conversions import PLAIN
+from schemas.normalize.identity import new_id
 from schemas.normalize.lossless import read_json
 from schemas.normalize.misfit import Misfit
 from schemas.normalize.paths import compile_path
@@ -320,3 +322,17 @@ def test_the_loader_names_what_does_not_fit_together(
 def test_a_shared_field_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="other is not one of the table's shared fields"):
         spec(tmp_path, shared='shared = ["chat_id", "other"]')
+
+
+def test_ids_are_base32_of_all_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = [bytes(20), b"\xff" * 20, *((1 << bit).to_bytes(20) for bit in range(160))]
+    for digest in digests:
+        monkeypatch.setattr("schemas.normalize.identity.token_bytes", lambda _, digest=digest: digest)
+        assert new_id("tencent") == f"tencent-{b32encode(digest).decode().lower()}"
+
+
+def test_a_span_is_no_choice_that_a_vendor_could_name(tmp_path: Path) -> None:
+    values = 'values = { "1..3" = "few", "9" = "many" }'
+    row = spec(tmp_path, f'kind = {{ from = "Kind", as = "choice", {values} }}')
+    said = [told(row, {"Kind": kind}).get("kind") for kind in (2, "9", "1..3", 4)]
+    assert said == ["few", "many", None, None]
