@@ -59,6 +59,18 @@ class Started(NamedTuple):
     rules: str
 
 
+class _Says(NamedTuple):
+    """How a process calls itself in the log."""
+
+    started: str
+    failed: str
+    stopped: str
+
+
+_SERVICE: Final = _Says("service.started", "service.failed", "service.stopped")
+_WORKER: Final = _Says("worker.started", "worker.failed", "worker.stopped")
+
+
 class Placement(NamedTuple):
     """Where a supervised process stands: sockets it accepts from at first, where its supervisor asks."""
 
@@ -77,7 +89,7 @@ class Service:
     ) -> None:
         self.catalog = Catalog.load()
         self._settings, self._roles, self._placement = settings, roles, placement
-        self._kind = "service" if placement is None else "worker"
+        self._says = _SERVICE if placement is None else _WORKER
         self._drain_seconds = settings.drain_seconds
         self._clock = HybridClock()
         self._log: Log | None = None
@@ -107,7 +119,7 @@ class Service:
         self._catch_signals()
         try:
             started = await self._start(running, await self._open_ops(ops))
-            _log.info(f"{self._kind}.started", roles=sorted(self._roles), **started._asdict())
+            _log.info(self._says.started, roles=sorted(self._roles), **started._asdict())
             self._started = True
             _settle_collector()
             if announce:
@@ -117,8 +129,8 @@ class Service:
             left = await self._shut_down(running)
             await ops.stop()
         if failure is not None:
-            _log.error(f"{self._kind}.failed", reason=str(failure), kind=type(failure).__name__)
-        _log.info(f"{self._kind}.stopped", unfinished=left)
+            _log.error(self._says.failed, reason=str(failure), kind=type(failure).__name__)
+        _log.info(self._says.stopped, unfinished=left)
         return 1 if failure is not None or left else 0
 
     def stop(self, seconds: float | None = None) -> None:
@@ -251,7 +263,8 @@ class Service:
         """Stop everything within the deadline, at once after a second signal; return what was cut short."""
         self._draining = True
         self._stopping.set()
-        deadline = Deadline(self._drain_seconds, self._hurry)
+        reserve = min(_CLOSE_SECONDS, self._drain_seconds / 4)
+        deadline = Deadline(self._drain_seconds - reserve, self._hurry)
         if self._ingress is not None:
             await deadline.grant(self._ingress.stop(deadline.remaining))
         left = await running.stop(deadline)
