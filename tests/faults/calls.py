@@ -48,3 +48,10 @@ def kept(data_dir: Path, **settings: str) -> list[str]:
     said = imbridge("topics", "read", "im.group.v1", "--json", env=environment(data_dir, **settings))
     assert said.code == 0, said.err
     return [member["user_id"] for event in said.lines() for member in event["data"]["members"]]
+
+
+def members(data_dir: Path, group: str, **settings: str) -> set[str]:
+    """Return the members of a group, as the tables tell it; none where they tell nothing yet."""
+    said = imbridge("groups", "show", group, "--json", env=environment(data_dir, **settings))
+    shown = said.json() if said.code == 0 else []
+    return {member["user_id"] for found in shown for member in found["members"]}

@@ -16,7 +16,13 @@ import pytest
 from bridge.log.base import Record
 from bridge.log.segments import ControlLog
 from tests.command_line import imbridge
-from tests.faults.calls import assert_answers_questions_only, fixed_ports, is_stored, kept
+from tests.faults.calls import (
+    assert_answers_questions_only,
+    fixed_ports,
+    is_stored,
+    kept,
+    members,
+)
 from tests.faults.kit import assert_kept, assert_legal, calling, metric
 from tests.faults.scale import scaled
 from tests.faults.shim import Calls, Shim
@@ -180,7 +186,7 @@ def test_while_control_cannot_be_written_dead_letters_and_rules_wait_and_nothing
         assert bridge.readyz()[0] == 200
         shim.heal()
         until(lambda: letters(data_dir), "the dead letter is there", 40)
-        until(lambda: members(data_dir) == {"ada"}, "the projection goes on", 40)
+        until(lambda: members(data_dir, "g") == {"ada"}, "the projection goes on", 40)
         assert imbridge("rules", "publish", str(rule), env=environment(data_dir)).code == 0
         until(lambda: "version 1" in bridge.part("rules")["says"], "the rules are served")
         assert bridge.stop() == 0
@@ -204,12 +210,6 @@ def test_while_the_store_cannot_be_written_callbacks_are_stored_and_the_tables_f
         until(lambda: not bridge.part("projection groups")["ok"], "the projection says that it waits")
         assert bridge.readyz()[0] == 200
         shim.heal()
-        until(lambda: members(data_dir) == set(users), "the tables are complete", 40)
+        until(lambda: members(data_dir, "g") == set(users), "the tables are complete", 40)
         assert bridge.stop() == 0
     assert letters(data_dir) == []
-
-
-def members(data_dir: Path) -> set[str]:
-    said = imbridge("groups", "show", "g", "--json", env=environment(data_dir))
-    shown = said.json() if said.code == 0 else []
-    return {member["user_id"] for group in shown for member in group["members"]}

@@ -10,7 +10,8 @@ from bridge.errors import LogUnavailable, OffsetGone, RecordRefused
 from bridge.log.base import Record, Subscription, TopicPartition
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.segments import ControlLog, LogView, disk, list_marks, recovery
-from bridge.log.segments.layout import control_directory
+from bridge.log.segments.format import SEGMENT_BYTES
+from bridge.log.segments.layout import control_directory, segment_path
 from schemas.topics import DLQ, GROUP, RULES, USER
 from tests.segment_log import BEGAN, SECONDS, SEGMENT, append, numbers, opened, reached, record, stored
 
@@ -266,6 +267,8 @@ async def test_a_journal_nobody_can_identify_does_not_stop_the_others(tmp_path: 
         await append(one, record(0))
         await append(other, record(1))
         (other.directory / "identity").write_bytes(bytes(1024))
+        with segment_path(other.directory, 0).open("r+b") as segment:
+            segment.write(bytes(SEGMENT_BYTES))
         log = embedded(tmp_path)
         async with log.subscribe([GROUP], "groups", Assigned()) as subscription:
             assert await take(subscription, 1) == [0]

@@ -1,5 +1,6 @@
 """What opening a log again finds, by cases: torn tails, damage in the middle, at the end, in small files."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.errors import LogCorrupt
-from bridge.log.segments import LogView, SegmentLog, disk
+from bridge.log.segments import LogView, SegmentLog, disk, journal_directories
 from bridge.log.segments.format import SEGMENT_BYTES
 from bridge.log.segments.layout import journal_directory, segment_offsets, segment_path
 from bridge.telemetry import JOURNAL_LOST
@@ -269,3 +270,30 @@ async def test_a_page_the_disk_cannot_read_costs_only_the_records_on_it(
         assert found[:3] == [0, 1, 2]
         assert found[-1] == 11
     assert {event["event"] for event in logs} >= {"page.unreadable", "records.lost"}
+
+
+async def test_segments_missing_at_the_beginning_are_lost_and_forgotten_ones_are_not(
+    tmp_path: Path, logs: list[Any]
+) -> None:
+    async with opened(tmp_path) as journal:
+        await append(journal, *(record(number, size=10_000) for number in range(4)))
+        directory = journal.directory
+        assert segment_offsets(directory) == [0, 1, 2, 3]
+        assert await asyncio.to_thread(journal.forget, 10**15, 0, {"relay": 1}) == 1
+    async with opened(tmp_path) as journal:
+        assert journal.lost_records == 0
+    segment_path(directory, 1).unlink()
+    async with opened(tmp_path) as journal:
+        assert (journal.lost_records, journal.begin_offset) == (1, 2)
+    assert lost(logs) == [("0001", 1, 2, 1)]
+    async with opened(tmp_path) as journal:
+        assert journal.lost_records == 0
+
+
+async def test_a_log_whose_identity_is_gone_is_found_and_read_by_what_its_segments_say(
+    written: Written, logs: list[Any]
+) -> None:
+    (written.directory / "identity").unlink()
+    assert list(journal_directories(written.data_dir)) == [1]
+    assert numbers(stored(written.directory)) == [0, 1, 2, 3, 4]
+    assert "identity.damaged" in {event["event"] for event in logs}

@@ -6,6 +6,7 @@ appending to control. Only ``allocate`` and ``forget`` may run beside it, each i
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from bridge.errors import JournalFull, LogUnavailable
@@ -59,6 +60,7 @@ class SegmentFiles:
         self._segment: Segment | None = None
         self.end_offset = self.lost_records = 0
         self._times = Times()
+        self._publishing = Lock()
         self._end = EndFile(directory, self.identity.uuid)
         try:
             self._recover(trust_end)
@@ -96,6 +98,7 @@ class SegmentFiles:
         published = self._end.read()
         last = self._listing.last()
         if last is not None:
+            self._miss_the_first(published)
             self._open_last(last, published, trust_end)
         elif published is not None:
             self.end_offset, self._times = published.end_offset, published.times
@@ -105,6 +108,13 @@ class SegmentFiles:
         self._publish()
         if not trust_end:
             self._end.sync()
+
+    def _miss_the_first(self, published: DurableEnd | None) -> None:
+        """Count what was never forgotten and stands before the first segment there is."""
+        begin = self._listing.begin()
+        if published is not None and begin is not None:
+            gap = Gap(published.begin_offset, min(begin, published.end_offset))
+            self._lose([gap] if gap.records > 0 else [], self.directory)
 
     def _open_last(self, first_offset: int, published: DurableEnd | None, trust_end: bool) -> None:
         self._segment = segment = Segment(self.directory, first_offset)
@@ -170,8 +180,9 @@ class SegmentFiles:
             raise JournalFull(f"{len(data)} bytes fit into no segment of {self.directory}")
         self._segment.append(data)
         first_offset = self.end_offset
-        self.end_offset, self._times = first_offset + count, self._times.joined(times)
-        self._publish()
+        with self._publishing:
+            self.end_offset, self._times = first_offset + count, self._times.joined(times)
+            self._publish_now()
         return first_offset
 
     def _floor(self, now: int, newest_ms: int) -> int:
@@ -180,6 +191,10 @@ class SegmentFiles:
         return newest_ms if latest < newest_ms <= latest + _DAY_MS else latest
 
     def _publish(self) -> None:
+        with self._publishing:
+            self._publish_now()
+
+    def _publish_now(self) -> None:
         if self._segment is not None:
             at = self._segment.first_offset, self._segment.position
             self._end.publish(DurableEnd(self.end_offset, *at, self.bounds.begin, self._times))
@@ -196,12 +211,13 @@ class SegmentFiles:
             if error.errno in OUT_OF_SPACE:  # the directory has no room for the name
                 raise JournalFull(f"{self.directory} takes no next segment: {self._what_to_do()}") from error
             raise
-        before, self._segment = self._segment, Segment(self.directory, self.end_offset)
-        self._listing.add(self.end_offset)
-        self._reserve.room = 0
+        with self._publishing:
+            before, self._segment = self._segment, Segment(self.directory, self.end_offset)
+            self._listing.add(self.end_offset)
+            self._reserve.room = 0
+            self._publish_now()
         if before is not None:
             before.close()
-        self._publish()
         self._end.sync()
 
     def allocate(self) -> None:
@@ -241,8 +257,16 @@ class SegmentFiles:
         return forgettable_until(self._listing, older_than_ms, needed_from, under_pressure)
 
     def forget(self, limit: int) -> int:
-        """Unlink the segments that end at or before ``limit``; return how many. Raises OSError."""
-        return self._listing.forget(limit)
+        """Unlink the segments that end at or before ``limit``; return how many. Raises OSError.
+
+        That the log begins behind them is published first: a segment missing from then on is a loss.
+        """
+        gone = self._listing.leave_out(limit)
+        if gone:
+            self._publish()
+            self._end.sync()
+            self._listing.unlink(gone)
+        return len(gone)
 
     def close(self) -> None:
         """Put the published end on disk and release the files."""

@@ -10,11 +10,12 @@ from zlib import crc32
 from bridge.errors import LogCorrupt, LogUnavailable
 from bridge.log.segments import disk, slots
 from bridge.log.segments.format import SEGMENT_BYTES, pack_block, read_segment_header
-from bridge.log.segments.layout import IDENTITY, segment_offsets, segment_path
+from bridge.log.segments.layout import IDENTITY, number_of, segment_offsets, segment_path
 from bridge.telemetry import logger
 
 _MAGIC: Final = b"imb-idn\n"
 _BODY: Final = Struct("<16sI")
+_RESTORE: Final = "restore the directory from a backup, or move it away to start a new log"
 _log = logger("segments")
 
 
@@ -36,17 +37,17 @@ class Identity(NamedTuple):
 
 
 def read_identity(directory: Path) -> Identity:
-    """Return who the log in ``directory`` is.
+    """Return who the log in ``directory`` is: by its identity file, else by what its segments say.
 
     Raises LogUnavailable (there is none), LogCorrupt, FormatTooNew, OSError.
     """
     first, second = _slots(directory)
-    found = first or second
+    found = first or second or _from_segments(directory, number_of(directory))
     if found is not None:
         return found
     path = directory / IDENTITY
     if path.exists():
-        raise LogCorrupt(f"{path} does not check out: open the log for writing once to repair it")
+        raise LogCorrupt(f"{path} does not check out, and no segment says whose it is: {_RESTORE}")
     raise LogUnavailable(f"{directory} holds no log: it is made when a process first writes to it")
 
 
@@ -95,7 +96,7 @@ def _from_segments(directory: Path, number: int) -> Identity | None:
         finally:
             os.close(fd)
         if header is not None:
-            _log.error("identity.repaired", directory=str(directory), segment=path.name)
+            _log.error("identity.damaged", directory=str(directory), taken_from=path.name)
             return Identity(header.uuid, number)
     return None
 
@@ -103,7 +104,6 @@ def _from_segments(directory: Path, number: int) -> Identity | None:
 def _new(directory: Path, number: int) -> Identity:
     if segment_offsets(directory):
         raise LogCorrupt(
-            f"{directory} has segments but neither {IDENTITY} nor any segment header checks out: "
-            "restore the directory from a backup, or move it away to start a new log"
+            f"{directory} has segments but neither {IDENTITY} nor any segment header checks out: {_RESTORE}"
         )
     return Identity(uuid4().bytes, number)

@@ -37,20 +37,27 @@ def journal_directory(data_dir: Path, number: int) -> Path:
 
 
 def journal_directories(data_dir: Path) -> dict[int, Path]:
-    """Return the journals there are by number, those that have an identity, in order.
-
-    Raises LogUnavailable.
-    """
+    """Return the journals there are by number, in order. Raises LogUnavailable."""
     try:
         return {
             int(path.name): path
             for path in sorted((data_dir / "journals").iterdir())
-            if _JOURNAL.fullmatch(path.name) and int(path.name) > 0 and (path / IDENTITY).exists()
+            if _JOURNAL.fullmatch(path.name) and int(path.name) > 0 and _is_log(path)
         }
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise LogUnavailable(f"the journals under {data_dir} cannot be listed: {error}") from error
+
+
+def _is_log(directory: Path) -> bool:
+    """Say whether a log was begun here: one whose identity is gone has segments, which know it too."""
+    return (directory / IDENTITY).exists() or bool(segment_offsets(directory))
+
+
+def number_of(directory: Path) -> int:
+    """Return the number of the log that stands in this directory."""
+    return int(directory.name) if _JOURNAL.fullmatch(directory.name) else CONTROL_NUMBER
 
 
 def log_directories(data_dir: Path) -> dict[int, Path]:
@@ -59,7 +66,7 @@ def log_directories(data_dir: Path) -> dict[int, Path]:
     Raises LogUnavailable.
     """
     control = control_directory(data_dir)
-    found = {CONTROL_NUMBER: control} if (control / IDENTITY).exists() else {}
+    found = {CONTROL_NUMBER: control} if _is_log(control) else {}
     return found | journal_directories(data_dir)
 
 

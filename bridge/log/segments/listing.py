@@ -1,5 +1,6 @@
 """The segments of one log as its writer knows them: listed, sized, and unlinked when they are forgotten."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -47,19 +48,20 @@ class Listing:
         with self._lock:
             return list(pairwise(self._offsets))
 
-    def forget(self, limit: int) -> int:
-        """Unlink the segments that end at or before ``limit``; return how many. Raises OSError."""
-        gone = [(first, until) for first, until in self.sealed() if until <= limit]
-        for first, _ in gone:
+    def leave_out(self, limit: int) -> list[int]:
+        """List the segments that end at or before ``limit`` no longer; return where they begin."""
+        with self._lock:
+            gone = [first for first, until in pairwise(self._offsets) if until <= limit]
+            del self._offsets[: len(gone)]
+        return gone
+
+    def unlink(self, gone: Sequence[int]) -> None:
+        """Unlink the segments that begin at these offsets. Raises OSError."""
+        for first in gone:
             segment_path(self.directory, first).unlink(missing_ok=True)
-            with self._lock:
-                self._offsets.remove(first)
-        if gone:
-            disk.sync_directory(self.directory)
-            _log.info(
-                "segments.forgotten", directory=str(self.directory), segments=len(gone), until_offset=limit
-            )
-        return len(gone)
+        disk.sync_directory(self.directory)
+        begin = self.begin()
+        _log.info("segments.forgotten", directory=str(self.directory), segments=len(gone), begin_offset=begin)
 
     def written_until_ms(self, until: int) -> int:
         """Return when the segment that ends at ``until`` was sealed: when the one after it was begun."""
