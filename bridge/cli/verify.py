@@ -11,8 +11,9 @@ from bridge.cli.output import print_json, print_line, print_table, progress
 from bridge.cli.state import run, settings, the_log, the_store
 from bridge.config import Settings
 from bridge.simulate.claims import Claims
+from bridge.simulate.findings import is_kept
 from bridge.simulate.ledger import Entry, read_ledger
-from bridge.simulate.verification import Verification, is_kept
+from bridge.simulate.verification import Verification
 from consumers import shown
 
 _STEP = 5000
@@ -26,6 +27,7 @@ _MEANS = {
     "merged": "two callbacks under one id",
     "inversions": "behind something sent only after they were acknowledged",
     "unordered": "in several journals, or none that is named: bound to no order",
+    "indistinct": "twins no row can tell apart, in pairs: kept, under one id",
 }
 _MEANS_IN_TABLES = {
     "acknowledged": "acknowledgements in the ledgers, of repeats too",

@@ -1,7 +1,7 @@
 """What ledgers claim, one row a marker, in columns: millions of acknowledgements in tens of bytes each."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from bridge.simulate.ledger import Entry
@@ -82,6 +82,12 @@ class Claims:
     def callbacks(self) -> int:
         """How many genuine callbacks were acknowledged."""
         return sum((flags & _TWINS).bit_count() for flags in self._flags)
+
+    def indistinct(self) -> Iterator[Claim]:
+        """Yield each pair of twins, both acknowledged, that nothing but their number tells apart."""
+        for row, flags in enumerate(self._flags):
+            if flags & _TWINS == _TWINS and not flags & _APART:
+                yield self[row]
 
     def row_of(self, marker: Marker) -> int | None:
         """Return the row of a marker, None where no ledger claims it."""

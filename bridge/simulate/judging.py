@@ -19,6 +19,7 @@ nothing. late: none within the vendor's time-out. failed: no connection, or it b
 
 _OK: Final = 200
 _DOOR: Final = frozenset({403, 404})
+_SHOWN_BYTES: Final = 200
 
 
 class Answer(NamedTuple):
@@ -50,16 +51,14 @@ def judge(sending: Sending, answer: Answer) -> Verdict:
 def _openim(asks: bool, answer: Answer, reading: Reading | Fault) -> Verdict:
     """Return what OpenIM makes of it, which looks at no status.
 
-    No answer to an after-callback has an effect, so whether one says success is read off its codes. To a
-    question any reading is an answer, unless the status says that we meant to fail.
+    An actionCode other than 0 is no decision, so it says that we failed. No answer to an after-callback has
+    an effect, so there any other code says so too.
     """
     if isinstance(reading, Fault):
-        return Verdict("illegal", reading.why)
-    if asks:
-        return _ACCEPTED if answer.status == _OK else _refusal(answer)
-    said = orjson.loads(answer.body) or {}
-    codes = [value for key, value in said.items() if key.lower() in ("actioncode", "errcode", "nextcode")]
-    return _refusal(answer) if any(codes) else _ACCEPTED
+        return _illegal(answer, reading)
+    said = {key.lower(): value for key, value in (orjson.loads(answer.body) or {}).items()}
+    telling = ("actioncode",) if asks else ("actioncode", "errcode", "nextcode")
+    return _refused(answer) if any(said.get(name) for name in telling) else _ACCEPTED
 
 
 def _tencent(asks: bool, answer: Answer, reading: Reading | Fault) -> Verdict:
@@ -69,10 +68,8 @@ def _tencent(asks: bool, answer: Answer, reading: Reading | Fault) -> Verdict:
     """
     if isinstance(reading, Fault):
         sayable = answer.status in _DOOR if asks else answer.status != _OK
-        return _refusal(answer) if sayable and _is_failure(answer.body) else Verdict("illegal", reading.why)
-    if asks or orjson.loads(answer.body)["ErrorCode"] == 0:
-        return _ACCEPTED
-    return _refusal(answer)
+        return _refused(answer) if sayable and _is_failure(answer.body) else _illegal(answer, reading)
+    return _ACCEPTED if asks or orjson.loads(answer.body)["ErrorCode"] == 0 else _refused(answer)
 
 
 def _is_failure(body: bytes) -> bool:
@@ -89,5 +86,13 @@ def _is_failure(body: bytes) -> bool:
     )
 
 
-def _refusal(answer: Answer) -> Verdict:
-    return Verdict("refused", f"HTTP {answer.status}")
+def _refused(answer: Answer) -> Verdict:
+    return Verdict("refused", _shown(answer))
+
+
+def _illegal(answer: Answer, fault: Fault) -> Verdict:
+    return Verdict("illegal", f"{fault.why} ({_shown(answer)})")
+
+
+def _shown(answer: Answer) -> str:
+    return f"HTTP {answer.status} {answer.body[:_SHOWN_BYTES].decode(errors='replace')}"

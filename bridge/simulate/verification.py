@@ -2,22 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from typing import Any, Final
 
 from bridge.errors import LogUnavailable
 from bridge.log.base import JOURNAL_HEADER, Bounds, Log, TopicPartition
 from bridge.log.scan import scan
-from bridge.simulate.claims import Claim, Claims
-from bridge.simulate.sightings import Inversion, Sightings
+from bridge.simulate.claims import Claims
+from bridge.simulate.findings import findings
+from bridge.simulate.sightings import Sightings
 from schemas.topics import GROUP, MESSAGE, UNRECOGNIZED, USER
 
 TOPICS: Final = (GROUP, USER, MESSAGE, UNRECOGNIZED)
 """Where events of after-callbacks stand. Decisions are answered first, so nobody was promised their event."""
 
 _LOOK_SECONDS: Final = 0.25
-_EXAMPLES: Final = 5
 _JOURNAL_ID: Final = "journal:"
 
 Progress = Callable[[int, int], object]
@@ -48,7 +47,7 @@ class Verification:
                     raise
             else:
                 if time.monotonic() >= deadline or next(self._sightings.missing(), None) is None:
-                    return self._findings()
+                    return findings(self._claims, self._sightings)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _read_to_end(self) -> None:
@@ -75,55 +74,3 @@ class Verification:
             self._looked_at += 1
             self._progress(self._looked_at, total)
         self._next |= {place: max(held.end, self._next.get(place, 0)) for place, held in ranges.items()}
-
-    def _findings(self) -> dict[str, Any]:
-        """Return every count, with a few examples of what is wrong."""
-        found, acknowledged = self._sightings, self._claims.callbacks
-        missing = list(islice(found.missing(), _EXAMPLES))
-        lost = sum(number for _, number in found.missing())
-        counts = {
-            "duplicated": _count(found.duplicated()),
-            "split": _count(found.split()),
-            "merged": _count(found.merged()),
-            "inversions": _count(found.inversions()),
-        }
-        examples = {
-            "missing": [_named(claim) for claim, _ in missing],
-            "split": [_named(claim) for claim in islice(found.split(), _EXAMPLES)],
-            "merged": [[_named(one) for one in pair] for pair in islice(found.merged(), _EXAMPLES)],
-            "inversions": [_told(one) for one in islice(found.inversions(), _EXAMPLES)],
-        }
-        return {
-            "acknowledged": acknowledged,
-            "found": acknowledged - lost,
-            "missing": lost,
-            **counts,
-            "unordered": found.unbound,
-            "records": found.records,
-            "examples": {kind: shown for kind, shown in examples.items() if shown},
-        }
-
-
-def is_kept(findings: dict[str, Any]) -> bool:
-    """Return whether what was found keeps every promise; a duplicate under the same id is allowed."""
-    return not any(findings.get(kind) for kind in ("missing", "inversions", "split", "merged"))
-
-
-def _count(found: Iterable[object]) -> int:
-    return sum(1 for _ in found)
-
-
-def _named(claim: Claim) -> dict[str, str]:
-    return {"marker": str(claim.marker), "command": claim.command}
-
-
-def _told(inversion: Inversion) -> dict[str, str | None]:
-    topic, key, journal = inversion.lane
-    first, second = str(inversion.first), str(inversion.second)
-    return {
-        "acknowledged_first": first,
-        "stands_first": second,
-        "topic": topic,
-        "key": key,
-        "journal": journal,
-    }

@@ -89,6 +89,8 @@ def test_openim_acknowledges_with_codes_of_zero(status: int, answer: Any, expect
         ("openim", 200, {**OPENIM_OK, "nextCode": 1, "errCode": 20001}, "accepted"),
         ("openim", 200, {**OPENIM_OK, "nextCode": 1}, "illegal"),
         ("openim", 403, OPENIM_FAIL, "refused"),
+        ("openim", 200, OPENIM_FAIL, "refused"),
+        ("openim", 500, OPENIM_OK, "accepted"),
         ("openim", 200, b"<html>", "illegal"),
     ],
 )
@@ -96,6 +98,13 @@ def test_a_question_is_answered_by_any_decision_and_refused_at_the_door_alone(
     provider: str, status: int, answer: Any, expected: str
 ) -> None:
     assert outcome(provider, INVITE[provider], status, answer) == expected
+
+
+def test_an_example_shows_what_came_and_why_it_is_wrong() -> None:
+    verdict = judge(sending("openim", MESSAGE["openim"]), Answer(502, b"<html>" + b"x" * 500))
+    assert "not one JSON value" in verdict.why
+    assert "HTTP 502 <html>xxx" in verdict.why
+    assert len(verdict.why) < 400
 
 
 def test_our_own_answers_to_facts_are_what_they_mean() -> None:

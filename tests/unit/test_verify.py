@@ -11,9 +11,10 @@ from bridge.errors import LogUnavailable
 from bridge.log.base import JOB_HEADER, JOURNAL_HEADER, Bounds, Record
 from bridge.log.memory import MemoryLog
 from bridge.simulate.claims import Claims
+from bridge.simulate.findings import is_kept
 from bridge.simulate.ledger import Entry
 from bridge.simulate.markers import FIELD, Marker
-from bridge.simulate.verification import Verification, is_kept
+from bridge.simulate.verification import Verification
 from schemas.topics import GROUP, USER
 
 JOURNAL = "journal:one"
@@ -134,7 +135,7 @@ async def test_one_callback_under_two_ids_is_split() -> None:
 async def test_two_callbacks_under_one_id_are_merged() -> None:
     found = await findings(ENTRIES, [*RECORDS[:5], record(5, "e4")])
     assert wrong(found) == {"merged": 1}
-    assert {one["marker"] for one in found["examples"]["merged"][0]} == {"testruns-4", "testruns-5"}
+    assert set(found["examples"]["merged"][0]["markers"]) == {"testruns-4", "testruns-5"}
     assert not is_kept(found)
 
 
@@ -170,6 +171,8 @@ async def test_twins_that_nothing_tells_apart_share_an_id() -> None:
     assert wrong(await findings(twins, [record(0)] * 3)) == {"duplicated": 1}
     assert wrong(await findings(twins, [record(0, "a"), record(0, "b")])) == {"split": 1}
     assert wrong(await findings(twins, [])) == {"missing": 2}
+    found = await findings(twins, [record(0), record(0)])
+    assert (found["indistinct"], found["examples"]) == (1, {"indistinct": [{"command": "C"}]})
 
 
 async def test_a_repeat_that_nothing_tells_from_a_second_callback_has_an_id_of_its_own() -> None:
