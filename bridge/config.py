@@ -111,7 +111,7 @@ class IngressSettings(_Section):
     body_seconds: Seconds = 10.0
     keepalive_seconds: Seconds = 620.0
     max_waiting: Count = 4096
-    max_connections: Count = 4096
+    max_connections: Count = 2048
     buffer_bytes: Size = 128 * 1024 * 1024
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     share_port: bool = False

@@ -46,7 +46,7 @@ class Ingress:
         max_waiting: int = 4096,
         journal_seconds: float = 5.0,
         keepalive_seconds: float = 620.0,
-        max_connections: int = 4096,
+        max_connections: int = 2048,
         buffer_bytes: int = 128 * 1024 * 1024,
         fallback: Fallback = "allow",
         networks: Mapping[str, Sequence[str]] = {},

@@ -202,6 +202,7 @@ class CallbackConnection(BaseProtocol):
 
     def _begin(self, message: RawRequestMessage, content: StreamReader) -> None:
         self._busy, self._message = True, message
+        self._host.turns.read(self.transport)
         if self._guest:
             self._guest = self._host.places.is_crowded()
         try:

@@ -21,7 +21,7 @@ _CLOCK: Final = struct.Struct("=q")
 
 
 class Calls(IntFlag):
-    """Kinds of system calls. SHORT is a write that takes half of its bytes, SLOW a sync that takes its time."""
+    """Kinds of system calls. SHORT is a write that takes half its bytes, SLOW a sync that takes its time."""
 
     SYNC = 1
     WRITE = 2
