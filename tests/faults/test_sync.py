@@ -41,10 +41,10 @@ reason: {text: no}
 
 
 @contextmanager
-def bridge_on(shim: Shim, data_dir: Path, **settings: str) -> Iterator[Bridge]:
-    """Yield a started ``imbridge run`` whose system calls may fail."""
+def bridge_on(shim: Shim, data_dir: Path, role: str = "run", **settings: str) -> Iterator[Bridge]:
+    """Yield a started ``imbridge run``, or another role, whose system calls may fail."""
     with shim.around():
-        bridge = Bridge("run", data_dir=data_dir, **settings)
+        bridge = Bridge(role, data_dir=data_dir, **settings)
     try:
         yield bridge.until_started()
     finally:
