@@ -78,6 +78,11 @@ def callers_of(pid: int) -> set[int]:
     return {int(row[2].rpartition(":")[2], 16) for row in rows if row[9] in inodes and row[3] == "01"}
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and not yet taken leave of."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def counted(bridge: Bridge, name: str, **labels: str) -> float:
     """Return the sum of a counter's samples that carry these labels."""
     return sum(
