@@ -1,43 +1,66 @@
-"""Answers as bytes: status line, headers and body in one piece, the head made once a second."""
+"""Answers as bytes: head and body in one piece, made once a second where they are the same."""
 
-import time
 from email.utils import formatdate
 from http import HTTPStatus
+from time import time
 from typing import Final
 
-from aiohttp.http import HttpVersion10
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 
 from bridge.providers.base import Reply
 
+_SAME: Final = 256
+"""Of how many answers a second the bytes are kept: acknowledgements and refusals are few, decisions many."""
 
-class Heads:
-    """Makes status line and headers; every answer of one second and kind shares them."""
+
+class Answers:
+    """Makes answers; those of one second share their heads, and the same ones all of their bytes."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._made: dict[tuple[int, str], bytes] = {}
+        self._heads: dict[tuple[int, str], bytes] = {}
+        self._whole: dict[Reply, bytes] = {}
 
-    def make(self, status: int, connection: str) -> bytes:
-        """Return the head up to the length of the body; ``connection`` is that header, empty for none."""
-        second = int(time.time())
+    def usual(self, reply: Reply) -> bytes:
+        """Return the whole answer on a connection that is kept, to a caller of HTTP/1.1."""
+        second = int(time())
         if second != self._second:
-            self._second = second
-            self._made.clear()
-        head = self._made.get((status, connection))
+            self._begin(second)
+        whole = self._whole.get(reply)
+        if whole is None:
+            whole = self.make(reply, reply.body, "")
+            if len(self._whole) < _SAME:
+                self._whole[reply] = whole
+        return whole
+
+    def make(self, reply: Reply, body: bytes, connection: str) -> bytes:
+        """Return the whole answer with ``body``; ``connection`` is that header, empty for none."""
+        second = int(time())
+        if second != self._second:
+            self._begin(second)
+        head = self._heads.get((reply.status, connection))
         if head is None:
-            head = self._made[status, connection] = _head(status, connection, second)
-        return head
+            head = self._heads[reply.status, connection] = _head(reply.status, connection, second)
+        return b"%b%d\r\n\r\n%b" % (head, len(reply.body), body)
+
+    def _begin(self, second: int) -> None:
+        self._second = second
+        self._heads.clear()
+        self._whole.clear()
 
 
 def answer_bytes(reply: Reply, message: RawRequestMessage | None, *, keep: bool) -> bytes:
     """Return the whole answer to ``message``, None where that was no HTTP. HEAD gets no body."""
-    status, body = reply
+    if message is None:
+        return _ANSWERS.make(reply, reply.body, "" if keep else "close")
+    is_head, version = message.method == "HEAD", message.version
+    if keep and not is_head and version is HttpVersion11:
+        return _ANSWERS.usual(reply)
     connection = "" if keep else "close"
-    if message is not None and (message.method == "HEAD" or message.version == HttpVersion10):
-        connection = "keep-alive" if keep and message.version == HttpVersion10 else connection
-        body = b"" if message.method == "HEAD" else body
-    return b"%b%d\r\n\r\n%b" % (_HEADS.make(status, connection), len(reply.body), body)
+    if keep and version == HttpVersion10:
+        connection = "keep-alive"
+    return _ANSWERS.make(reply, b"" if is_head else reply.body, connection)
 
 
 def _head(status: int, connection: str, second: int) -> bytes:
@@ -53,4 +76,4 @@ def _head(status: int, connection: str, second: int) -> bytes:
     return "\r\n".join([*lines, "Content-Length: "]).encode()
 
 
-_HEADS: Final = Heads()
+_ANSWERS: Final = Answers()
