@@ -6,7 +6,7 @@ from typing import Any
 from tests.command_line import imbridge
 from tests.integration.callers import TENCENT_OK, Call, openim_join, tencent_invite, tencent_join
 from tests.parts.process import free_ports
-from tests.process_kit import Bridge, environment, post
+from tests.process_kit import Bridge, environment, post, until
 
 
 def fixed_ports() -> dict[str, str]:
@@ -55,3 +55,8 @@ def members(data_dir: Path, group: str, **settings: str) -> set[str]:
     said = imbridge("groups", "show", group, "--json", env=environment(data_dir, **settings))
     shown = said.json() if said.code == 0 else []
     return {member["user_id"] for found in shown for member in found["members"]}
+
+
+def until_members(data_dir: Path, group: str, users: set[str], seconds: float = 40.0) -> None:
+    """Return once the tables tell that these are the members of a group."""
+    until(lambda: members(data_dir, group) == users, f"the tables show {users} in {group}", seconds)

@@ -24,9 +24,10 @@ struct orders {
     int32_t calls;     /* which kinds fail, a sum of the above */
     int32_t error;     /* with this errno; SHORT writes half the bytes, SLOW syncs so many ms later */
     int64_t after;     /* so many calls still succeed */
+    int64_t times;     /* so many then fail, all of them with 0 */
     int64_t failed;    /* so many failed already */
     int64_t failed_ns; /* when the first one did, by the monotonic clock */
-    char path[216];    /* only on files whose path holds this */
+    char path[208];    /* only on files whose path holds this */
 };
 
 static struct orders none, *orders = &none;
@@ -46,7 +47,8 @@ __attribute__((constructor)) static void begin(void) {
 
 static int is_meant(int kind, const char *path) {
     if (!(orders->calls & kind) || !path || !strstr(path, orders->path)) return 0;
-    if (__atomic_fetch_sub(&orders->after, 1, __ATOMIC_SEQ_CST) > 0) return 0;
+    int64_t left = __atomic_fetch_sub(&orders->after, 1, __ATOMIC_SEQ_CST);
+    if (left > 0 || (orders->times && -left >= orders->times)) return 0;
     if (__atomic_fetch_add(&orders->failed, 1, __ATOMIC_SEQ_CST) == 0) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);

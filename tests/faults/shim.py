@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 SOURCE: Final = Path(__file__).with_suffix(".c")
-_ORDERS: Final = struct.Struct("=qiiqqq216s")
+_ORDERS: Final = struct.Struct("=qiiqqqq208s")
 _CLOCK: Final = struct.Struct("=q")
 
 
@@ -69,10 +69,15 @@ class Shim:
             for name in names:
                 del os.environ[name]
 
-    def fail(self, calls: Calls, path: str, *, error: int = errno.EIO, after: int = 0) -> None:
-        """Let these calls fail on files whose path holds ``path``, once ``after`` of them succeeded."""
+    def fail(
+        self, calls: Calls, path: str, *, error: int = errno.EIO, after: int = 0, times: int = 0
+    ) -> None:
+        """Let these calls fail on files whose path holds ``path``, once ``after`` of them succeeded.
+
+        With ``times`` only so many fail, as a kernel tells of lost pages once; else all do until ``heal``.
+        """
         clock = self._orders()[0]
-        self._map[:] = _ORDERS.pack(clock, 0, error, after, 0, 0, path.encode())
+        self._map[:] = _ORDERS.pack(clock, 0, error, after, times, 0, 0, path.encode())
         self._map[8:12] = struct.pack("=i", calls)  # last: the others are in place by now
 
     def slow_down(self, path: str, milliseconds: int) -> None:
@@ -86,12 +91,12 @@ class Shim:
     @property
     def failed(self) -> int:
         """How many calls failed since ``fail``."""
-        return int(self._orders()[4])
+        return int(self._orders()[5])
 
     @property
     def failed_ns(self) -> int:
         """When the first call failed since ``fail``, by ``time.monotonic_ns``; 0 where none has."""
-        return int(self._orders()[5])
+        return int(self._orders()[6])
 
     def step(self, seconds: float) -> None:
         """Move the wall clock: it stands ``seconds`` off the true one from now on."""

@@ -138,7 +138,7 @@ def test_embedded_on_a_small_disk_the_journal_gives_way_to_the_tables(
             call = openim_join(f"g{number % 50}", f"u{number}")
             call.body["ex"] = "x" * 20_000
             number += is_stored(bridge, call)
-            return len(bridge.events("segment.forgotten_early")) >= scaled(8, 100)
+            return len(bridge.events("segment.forgotten_early")) >= scaled(4, 100)
 
         until(forgotten, "the journal forgets what the tables hold", 60)
         until(lambda: bridge.readyz()[0] == 200, "it is ready")
