@@ -13,7 +13,9 @@ from tests.parts import KafkaServer
 from tests.process_kit import Bridge, until
 
 Provider = Literal["tencent", "openim"]
+Phase = Literal["after", "before"]
 START_SECONDS: Final = 20.0
+CLOSE_SECONDS: Final = 0.5
 _seeds = itertools.count(SEED)
 
 
@@ -29,21 +31,28 @@ class Simulator:
         self._seconds = seconds
         seed = next(_seeds)
         self.ledger = place / f"{provider}-{seed}.ledger"
-        self.ledger.touch()
         bounds = ("--rate", f"{rate:g}", "--seconds", f"{seconds:g}", "--seed", str(seed))
         words = (provider, "--url", url, *bounds, "--ledger", str(self.ledger), "--json", *options)
         self.process = Bridge("simulate", *words, data_dir=place / "none")
 
     def acknowledged(self) -> int:
         """Return how many acknowledgements stand in the ledger now."""
-        with self.ledger.open("rb") as lines:
-            return sum(1 for _ in lines)
+        try:
+            with self.ledger.open("rb") as lines:
+                return sum(1 for _ in lines)
+        except FileNotFoundError:  # it is starting
+            return 0
 
     def stop(self) -> dict[str, Any]:
         """Let it end now (SIGTERM) and return its report."""
+        self.terminate()
+        return self.report()
+
+    def terminate(self) -> None:
+        """Ask it to end now: not before it has begun, or it would end without a report."""
+        until(lambda: self.ledger.exists() or not self.process.is_running, "it has begun", START_SECONDS)
         if self.process.is_running:
             self.process.terminate()
-        return self.report()
 
     def report(self) -> dict[str, Any]:
         """Return its report once it ended by itself."""
@@ -76,8 +85,7 @@ class Load:
     def stop(self) -> dict[Provider, dict[str, Any]]:
         """Let every simulator end now; return the reports, by provider."""
         for simulator in self.simulators:
-            if simulator.process.is_running:
-                simulator.process.terminate()
+            simulator.terminate()
         return self.reports()
 
     def reports(self) -> dict[Provider, dict[str, Any]]:
@@ -135,9 +143,14 @@ def assert_legal(reports: Mapping[Provider, Mapping[str, Any]]) -> None:
         assert report["illegal"] == 0, f"{provider}: {report['examples']}"
 
 
-def p99(report: Mapping[str, Any], phase: Literal["after", "before"] = "after") -> float:
+def percentile(report: Mapping[str, Any], phase: Phase, name: Literal["p50", "p95", "p99", "max"]) -> float:
+    """Return how long a simulator's answers took, in milliseconds from when each callback fell due."""
+    return float(report["latency_ms"][phase][name])
+
+
+def p99(report: Mapping[str, Any], phase: Phase = "after") -> float:
     """Return a simulator's 99th percentile in milliseconds."""
-    return float(report["latency_ms"][phase]["p99"])
+    return percentile(report, phase, "p99")
 
 
 def over(kafka: KafkaServer, prefix: str = "") -> dict[str, str]:
@@ -153,6 +166,16 @@ def drained(bridge: Bridge, journal: int = 1, seconds: float = 60.0) -> None:
         return bool(part) and part["ok"] and part["says"].startswith("relaying") and part["lag_records"] == 0
 
     until(nothing_left, f"the relay of journal {journal} has moved everything", seconds)
+
+
+def caught_up(bridge: Bridge, journal: int = 1, seconds: float = 60.0) -> None:
+    """Return once that relay is no further behind than callers at work keep it."""
+
+    def is_close() -> bool:
+        part = bridge.part(f"relay of journal {journal}")
+        return bool(part["ok"] and part["lag_seconds"] < CLOSE_SECONDS)
+
+    until(is_close, f"the relay of journal {journal} has caught up", seconds)
 
 
 def metric(bridge: Bridge, name: str, **labels: str) -> float:

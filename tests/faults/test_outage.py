@@ -1,0 +1,173 @@
+"""Fault 2: the broker is suspended, killed, or swallowed by its network, under load, and comes back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.command_line import imbridge
+from tests.faults.kit import (
+    Load,
+    Provider,
+    assert_kept,
+    assert_legal,
+    calling,
+    caught_up,
+    drained,
+    over,
+    percentile,
+)
+from tests.faults.scale import scaled
+from tests.integration.callers import Call, tencent_invite
+from tests.parts import KafkaServer
+from tests.parts.proxy import Proxy
+from tests.process_kit import Bridge, environment, post, running, until
+
+OUTAGE_SECONDS = scaled(15.0, 300.0)
+QUIET_SECONDS = scaled(6.0, 60.0)
+RATE = 100.0
+ATTEMPTS = 3
+TIMES_QUIET = 2.0
+FLOOR_MS = 5.0
+"""What a quiet run is taken to need at least: less is the machine's scheduler, not the bridge."""
+
+RULE = """\
+kind: rule
+id: not-mallory
+rev: 1
+on: [invite]
+members: {fact: invitee.id, eq: mallory}
+effect: refuse_members
+"""
+Reports = dict[Provider, dict[str, Any]]
+
+
+class Fault(NamedTuple):
+    """What happens to the broker, and what ends it."""
+
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+def faults(server: KafkaServer, proxy: Proxy) -> dict[str, Fault]:
+    return {
+        "suspended": Fault(server.suspend, server.resume),
+        "killed": Fault(lambda: server.stop(kill=True), server.start),
+        "black hole": Fault(proxy.black_hole, proxy.heal),
+    }
+
+
+class Trial:
+    """One bridge, its callers, and all that was acknowledged and reported so far."""
+
+    def __init__(self, bridge: Bridge, place: Path) -> None:
+        self._bridge, self._place = bridge, place
+        self.ledgers: list[Path] = []
+        self.reports: list[Reports] = []
+
+    @contextmanager
+    def load(self, seconds: float) -> Iterator[Load]:
+        with calling(
+            self._bridge.ingress, self._place, "--before", "0.25", rate=RATE, seconds=seconds
+        ) as load:
+            self.ledgers += load.ledgers
+            yield load
+
+    def called(self, seconds: float) -> Reports:
+        """Call for so long and return the reports."""
+        with self.load(seconds) as load:
+            return self._noted(load.reports())
+
+    def called_until_drained(self) -> Reports:
+        """Call while the relay catches up, and then some; return the reports."""
+        with self.load(OUTAGE_SECONDS + 120) as load:
+            load.until_acknowledged(1)
+            caught_up(self._bridge, seconds=OUTAGE_SECONDS + 60)
+            load.until_acknowledged(round(RATE))
+            return self._noted(load.stop())
+
+    def _noted(self, reports: Reports) -> Reports:
+        self.reports.append(reports)
+        return reports
+
+
+def publish(data_dir: Path, settings: dict[str, str]) -> None:
+    rule = data_dir.parent / "rule.yaml"
+    rule.write_text(RULE)
+    said = imbridge("rules", "publish", str(rule), env=environment(data_dir, **settings))
+    assert said.code == 0, said.err
+
+
+def decides(bridge: Bridge, asked: Call) -> bool:
+    return post(bridge.ingress + asked.path, asked.body) == (200, asked.wanted)
+
+
+class Figures(NamedTuple):
+    """How long answers took, in milliseconds: each provider's after-callbacks (p99) and questions (p95).
+
+    Questions are fewer, so that their 99th percentile would be the one slowest of a run.
+    """
+
+    quiet: dict[str, float]
+    away: dict[str, float]
+    back: dict[str, float]
+
+    def hold(self) -> bool:
+        """Say whether neither the outage nor the catching up slowed the answers."""
+        bounds = {name: TIMES_QUIET * max(taken, FLOOR_MS) for name, taken in self.quiet.items()}
+        return all(taken[name] <= bound for taken in (self.away, self.back) for name, bound in bounds.items())
+
+
+def figures(reports: Reports) -> dict[str, float]:
+    taken = {
+        f"{provider} after p99": percentile(report, "after", "p99") for provider, report in reports.items()
+    }
+    return taken | {
+        f"{provider} before p95": percentile(report, "before", "p95") for provider, report in reports.items()
+    }
+
+
+def through(trial: Trial, fault: Fault, decides: Callable[[], bool]) -> Figures:
+    """Call without a broker and while the relay catches up, right after calling in quiet."""
+    quiet = trial.called(QUIET_SECONDS)
+    fault.begin()
+    away = trial.called(OUTAGE_SECONDS)
+    assert decides()
+    fault.end()
+    back = trial.called_until_drained()
+    return Figures(figures(quiet), figures(away), figures(back))
+
+
+@pytest.mark.parametrize("name", ["suspended", "killed", "black hole"])
+@pytest.mark.timeout(240)
+def test_a_broker_that_is_away_changes_no_answer_slows_none_and_loses_nothing(
+    tmp_path: Path, distant_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str
+) -> None:
+    fault = faults(*distant_kafka)[name]
+    data_dir, settings = tmp_path / "data", over(distant_kafka[0], prefix)
+    asked = tencent_invite("g", "ada", "mallory", refused="mallory")
+    measured: list[Figures] = []
+    with running("run", data_dir=data_dir, **settings) as bridge:
+        drained(bridge)
+        publish(data_dir, settings)
+        until(lambda: decides(bridge, asked), "the rule decides")
+        trial = Trial(bridge, tmp_path)
+        while len(measured) < ATTEMPTS and not any(taken.hold() for taken in measured):
+            measured.append(through(trial, fault, lambda: decides(bridge, asked)))
+            print(measured[-1])
+        drained(bridge)
+        assert bridge.stop() == 0
+    assert_kept(trial.ledgers, data_dir, **settings)
+    assert_all_accepted(trial.reports)
+    assert any(taken.hold() for taken in measured), measured
+
+
+def assert_all_accepted(reports: list[Reports]) -> None:
+    """Fail if a caller was told anything else than it is told in quiet, or too late."""
+    for each in reports:
+        assert_legal(each)
+        for report in each.values():
+            assert report["accepted"] == report["sent"] > 0, report
+            assert (report["lost"], report["late"]) == (0, 0), report
