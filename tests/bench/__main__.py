@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from bridge.telemetry import configure_logging
-from tests.bench import ack, before, decide, journal, memory, normalize, projection, relay
+from tests.bench import ack, before, decide, journal, memory, normalize, projection, relay, workers
 from tests.bench.report import Report, keep, show
 
 BENCHES: dict[str, Callable[[], Report]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], Report]] = {
     "relay": relay.measure,
     "memory": memory.measure,
     "projection": projection.measure,
+    "workers": workers.measure,
 }
 LIMIT_SECONDS = 600
 

@@ -20,6 +20,7 @@ _START_LOOK_SECONDS: Final = 0.1
 _SILENT_SECONDS: Final = 60.0
 _STEADY_SECONDS: Final = 30.0
 _CONFIGURATION: Final = 2
+_NOT_STARTED: Final = 126
 _log = logger("supervisor")
 
 
@@ -109,8 +110,12 @@ class Child:
 
     async def _one_life(self) -> int:
         """Start a process, look at it until it ends, and return its exit code."""
-        self._duty.ops_path.unlink(missing_ok=True)
-        process = self._process = await self._start()
+        try:
+            self._duty.ops_path.unlink(missing_ok=True)
+            process = self._process = await self._start()
+        except OSError as error:  # no memory, no processes left: as if it had ended at once
+            _log.error("worker.not_started", worker=self.name, reason=str(error))
+            return _NOT_STARTED
         self._tell_first(process)
         looking = asyncio.create_task(self._keep_looking(process))
         try:
@@ -182,6 +187,8 @@ class Child:
 
 
 def _how(code: int) -> str:
+    if code == _NOT_STARTED:
+        return "could not be started"
     if code >= 0:
         return f"ended with exit code {code}"
     try:

@@ -1,0 +1,95 @@
+"""One supervised process: what cannot be started, what ends at once, what is told of it."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from bridge.backoff import Backoff
+from bridge.config import Settings, TencentSettings
+from bridge.errors import ConfigurationError
+from bridge.main.service import Role
+from bridge.main.workers.child import Child
+from bridge.main.workers.orders import Accept, Duty, Hurry, Stop, duty_line, order_line, read_duty, read_order
+
+
+def made(place: Path, ended: Callable[[str], None] = lambda _: None) -> Child:
+    roles = frozenset({Role.INGRESS})
+    duty = Duty("worker 1", roles, Settings(data_dir=place), place / "ops", {}, frozenset({1}))
+    return Child(duty, lambda: None, ended)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 another process changes it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing-here"))
+    child = made(tmp_path)
+    with capture_logs() as said:
+        task = asyncio.create_task(child.run())
+        await until(lambda: child.part().details["ended_in_a_row"] == 2)
+        assert child.part().says.startswith("could not be started, 2 times in a row")
+        assert child.tried.is_set()
+        assert not child.is_ready
+        child.stop(1.0)
+        await task
+    assert [each["event"] for each in said if each["event"] == "worker.not_started"]
+
+
+async def test_settings_that_are_refused_before_the_first_start_are_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = tmp_path / "refuses"
+    refuses.write_text("#!/bin/sh\nexit 2\n")
+    refuses.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(refuses))
+    ended: list[str] = []
+    with pytest.raises(ConfigurationError, match="worker 1 refused its settings"):
+        await made(tmp_path, ended.append).run()
+    assert ended == ["worker 1"]
+
+
+async def test_waits_between_starts_grow_and_a_stop_ends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies = tmp_path / "dies"
+    dies.write_text("#!/bin/sh\nexit 7\n")
+    dies.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(dies))
+    waited: list[float] = []
+    real = Backoff.next_delay
+
+    def at_once(backoff: Backoff) -> float:
+        waited.append(real(backoff))
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "next_delay", at_once)
+    child = made(tmp_path)
+    task = asyncio.create_task(child.run())
+    await until(lambda: len(waited) > 8)
+    child.stop(1.0)
+    await task
+    assert max(waited[:2]) <= 0.2
+    assert max(waited) > 10 * waited[0]
+    assert max(waited) <= 10.0
+
+
+def test_what_is_told_is_read_as_it_was_said(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, tencent=TencentSettings(tokens=(SecretStr("hush"),)))
+    duty = Duty("worker 2", frozenset({Role.RELAY}), settings, tmp_path / "ops", {1: (7, 8)}, frozenset({1}))
+    line = duty_line(duty)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert read_duty(line) == duty
+    assert read_duty(line).settings.tencent.tokens[0].get_secret_value() == "hush"
+    for order in (Accept(frozenset({1, 3})), Accept(frozenset()), Stop(2.5), Hurry()):
+        assert read_order(order_line(order)) == order
