@@ -23,7 +23,7 @@ _missing: set[str] = set()
 
 
 @contextmanager
-def _had(part: AbstractContextManager[Part]) -> Iterator[Part]:
+def had(part: AbstractContextManager[Part]) -> Iterator[Part]:
     """Skip the test where the part cannot be had; under CI that is a failure."""
     try:
         server = part.__enter__()
@@ -41,7 +41,7 @@ def _had(part: AbstractContextManager[Part]) -> Iterator[Part]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """The broker all tests share: use topics and groups of your own (a prefix made per test)."""
-    with _had(start_kafka(quick=True)) as server:
+    with had(start_kafka(quick=True)) as server:
         yield server
 
 
@@ -54,21 +54,21 @@ def prefix() -> str:
 @pytest.fixture
 def own_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone, to stop and start again."""
-    with _had(start_kafka(own=True, quick=True)) as server:
+    with had(start_kafka(own=True, quick=True)) as server:
         yield server
 
 
 @pytest.fixture
 def absent_kafka() -> Iterator[KafkaServer]:
     """A broker of this test alone that has an address and is not started yet."""
-    with _had(start_kafka(own=True, running=False, quick=True)) as server:
+    with had(start_kafka(own=True, running=False, quick=True)) as server:
         yield server
 
 
 @pytest.fixture
 def distant_kafka() -> Iterator[tuple[KafkaServer, Proxy]]:
     """A broker of this test alone, reached only through a proxy that can become a black hole."""
-    with Proxy() as proxy, _had(start_kafka(own=True, quick=True, advertised=proxy.address)) as server:
+    with Proxy() as proxy, had(start_kafka(own=True, quick=True, advertised=proxy.address)) as server:
         proxy.target = server.listens_at
         yield server, proxy
 
@@ -76,14 +76,14 @@ def distant_kafka() -> Iterator[tuple[KafkaServer, Proxy]]:
 @pytest.fixture(scope="session")
 def sasl_kafka() -> Iterator[KafkaServer]:
     """A broker that wants its clients to log in; ``security`` says as whom."""
-    with _had(start_kafka(sasl=True, quick=True)) as server:
+    with had(start_kafka(sasl=True, quick=True)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server all tests share: use a database of your own (``postgres_database``)."""
-    with _had(start_postgres()) as server:
+    with had(start_postgres()) as server:
         yield server
 
 
@@ -96,7 +96,7 @@ def postgres_url(postgres: PostgresServer) -> str:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A server of this test alone, to stop and start again."""
-    with _had(start_postgres(own=True)) as server:
+    with had(start_postgres(own=True)) as server:
         yield server
 
 

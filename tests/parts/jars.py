@@ -54,18 +54,23 @@ def kafka_jars() -> Path:
     return _made_once(f"kafka-libs-{_version_wanted()}", _fetch)
 
 
-def formatted_data(cluster_id: str, config: str) -> Path:
-    """Return the data directory of a node that never ran, to be copied: formatting is slow."""
+def formatted_data(cluster_id: str, config: str, *scram: str) -> Path:
+    """Return the data directory of a node that never ran, to be copied: formatting is slow.
+
+    ``scram`` are its first users, as ``MECHANISM=[name=NAME,password=PASSWORD]``.
+    """
 
     def format_data(unfinished: Path) -> None:
         properties = unfinished.with_suffix(".properties")
         properties.write_text(f"{config}log.dirs={unfinished}\n")
         command: Command = [java(), "-cp", f"{kafka_jars()}/*", *QUICK, "kafka.tools.StorageTool"]
-        run([*command, "format", "-t", cluster_id, "-c", properties], _FORMAT_SECONDS)
+        users = [word for user in scram for word in ("--add-scram", user)]
+        run([*command, "format", "-t", cluster_id, "-c", properties, *users], _FORMAT_SECONDS)
         properties.unlink()
 
     kafka_jars()
-    return _made_once(f"kafka-data-{_version_wanted()}-{cluster_id}", format_data)
+    kind = "-scram" if scram else ""
+    return _made_once(f"kafka-data-{_version_wanted()}-{cluster_id}{kind}", format_data)
 
 
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -131,6 +131,29 @@ _SASL = {
 }
 
 
+@contextmanager
+def start_locked_kafka(certificate: Path, key: Path) -> Iterator[KafkaServer]:
+    """Yield a broker of the published jars that speaks TLS alone, to users of SCRAM-SHA-512 alone.
+
+    ``certificate`` and ``key`` are the broker's own, as PEM; USERNAME and PASSWORD let clients in. Raises
+    PartMissing.
+    """
+    with tempfile.TemporaryDirectory(prefix="imbridge-tls-") as place:
+        both = Path(place) / "broker.pem"
+        both.write_bytes(key.read_bytes() + certificate.read_bytes())
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        wanted = {
+            "listener.security.protocol.map": "CLIENT:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.client.scram-sha-512.sasl.jaas.config": scram,
+            "listener.name.client.ssl.keystore.type": "PEM",
+            "listener.name.client.ssl.keystore.location": str(both),
+        }
+        user = f"SCRAM-SHA-512=[name={USERNAME},password={PASSWORD}]"
+        with _from_jars(wanted, users=(user,)) as server:
+            yield server
+
+
 def _properties(listen: str, ports: tuple[int, int, int], advertised: str, data: str) -> dict[str, str]:
     client, internal, controller = ports
     return {
@@ -183,7 +206,13 @@ class _Jars:
 
 @contextmanager
 def _from_jars(
-    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool, advertised: str
+    wanted: Mapping[str, str],
+    *,
+    sasl: bool = False,
+    running: bool = True,
+    quick: bool = True,
+    advertised: str = "",
+    users: Sequence[str] = (),
 ) -> Iterator[KafkaServer]:
     runtime, jars = java(), kafka_jars()
     place = Path(tempfile.mkdtemp(prefix="imbridge-kafka-"))
@@ -199,7 +228,7 @@ def _from_jars(
     try:
         plain = _properties("127.0.0.1", ports, address, "")
         del plain["log.dirs"]
-        shutil.copytree(formatted_data(CLUSTER_ID, _text(plain)), place / "data")
+        shutil.copytree(formatted_data(CLUSTER_ID, _text(plain), *users), place / "data")
         if running:
             engine.start()
         how = f"jars in {jars}, run by {runtime}"

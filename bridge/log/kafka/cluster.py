@@ -1,6 +1,7 @@
 """Questions to the cluster: topics and their ids, offsets, configuration, the groups that read a topic."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
@@ -23,7 +24,6 @@ from bridge.log.kafka.state import ClusterState, cluster_state, raise_for
 EARLIEST: Final = -2
 LATEST: Final = -1
 EXISTS: Final = "exists"
-_TRIES: Final = 8
 _TOPIC_RESOURCE: Final = 2
 Answer = TypeVar("Answer")
 
@@ -130,10 +130,14 @@ class Cluster:
             await client.close()
 
     async def _ask(self, doing: str, ask: Callable[[AIOKafkaClient], Awaitable[Answer]]) -> Answer:
-        """Ask, and ask again while a passing trouble lasts; a cluster out of reach is said at once."""
+        """Ask, and for ``request_seconds`` again while the trouble is one that passes, such as an election.
+
+        A cluster out of reach is said at once.
+        """
         doing = f"cannot {doing} of Kafka at {self._connection.name}"
         backoff = Backoff(0.05, 0.8)
-        for tried in range(1, _TRIES + 1):
+        deadline = time.monotonic() + self._connection.request_seconds
+        while True:
             client = await self._connected()
             try:
                 async with asyncio.timeout(self._connection.request_seconds):
@@ -141,14 +145,13 @@ class Cluster:
             except DRIVER_ERRORS as error:
                 await self._drop(client)
                 trouble = translate(error, doing)
-                if tried == _TRIES or not is_passing(error):
+                if time.monotonic() >= deadline or not is_passing(error):
                     self._connection.lost(trouble)
                     raise trouble from error
             else:
                 self._connection.found()
                 return answer
             await backoff.pause()
-        raise LogUnavailable(doing)
 
     async def _connected(self) -> AIOKafkaClient:
         async with self._connecting:

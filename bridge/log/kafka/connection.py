@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from aiokafka.helpers import create_ssl_context
 
@@ -16,44 +16,59 @@ SILENT_SECONDS: Final = 10.0
 _DRIVER_LOG: Final = logging.getLogger("aiokafka")
 
 
-class Connection:
-    """Addresses and credentials, as every aiokafka object of one log takes them.
+class Access(TypedDict, total=False):
+    """How to connect and log in, as keyword arguments; ``Connection`` has the defaults.
 
-    ``request_seconds`` bounds each exchange with a broker, connecting included.
+    ``request_seconds`` bounds each exchange with a broker, connecting included, and how long a question is
+    asked again while what stands in its way passes.
     """
 
-    def __init__(
-        self,
-        bootstrap_servers: str | Sequence[str],
-        *,
-        security_protocol: str = "PLAINTEXT",
-        sasl_mechanism: str = "PLAIN",
-        sasl_username: str = "",
-        sasl_password: str = "",
-        ca_file: Path | None = None,
-        client_id: str = "imbridge",
-        request_seconds: float = 10.0,
-    ) -> None:
+    security_protocol: str
+    sasl_mechanism: str
+    sasl_username: str
+    sasl_password: str
+    ca_file: Path | None
+    client_id: str
+    request_seconds: float
+
+
+_DEFAULTS: Final = Access(
+    security_protocol="PLAINTEXT",
+    sasl_mechanism="PLAIN",
+    sasl_username="",
+    sasl_password="",
+    ca_file=None,
+    client_id="imbridge",
+    request_seconds=10.0,
+)
+
+
+class Connection:
+    """Addresses and credentials, as every aiokafka object of one log takes them."""
+
+    def __init__(self, bootstrap_servers: str | Sequence[str], **access: Unpack[Access]) -> None:
+        given = _DEFAULTS | access
         servers = [bootstrap_servers] if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
         self.name = ",".join(servers)
-        self.request_seconds = request_seconds
+        self.request_seconds = given["request_seconds"]
         self._lost = False
         self._lost_at = self._found_at = 0.0
         self._options: dict[str, Any] = {
             "bootstrap_servers": servers,
-            "client_id": client_id,
-            "request_timeout_ms": round(request_seconds * 1000),
-            "security_protocol": security_protocol,
+            "client_id": given["client_id"],
+            "request_timeout_ms": round(self.request_seconds * 1000),
+            "security_protocol": given["security_protocol"],
         }
-        if security_protocol.startswith("SASL"):
+        if given["security_protocol"].startswith("SASL"):
             self._options |= {
-                "sasl_mechanism": sasl_mechanism,
-                "sasl_plain_username": sasl_username,
-                "sasl_plain_password": sasl_password,
+                "sasl_mechanism": given["sasl_mechanism"],
+                "sasl_plain_username": given["sasl_username"],
+                "sasl_plain_password": given["sasl_password"],
             }
-        if security_protocol.endswith("SSL"):
+        if given["security_protocol"].endswith("SSL"):
+            authority = given["ca_file"]
             self._options["ssl_context"] = create_ssl_context(
-                cafile=None if ca_file is None else str(ca_file)
+                cafile=None if authority is None else str(authority)
             )
         if _DRIVER_LOG.level == logging.NOTSET:
             # aiokafka writes several lines per attempt; ours are ``kafka.lost`` and ``kafka.found``.

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from weakref import WeakSet
 
 from bridge.errors import ConfigurationError, LogError, LogUnavailable, RecordRefused
 from bridge.log.base import Assignee, Bounds, Position, Record, TopicPartition
 from bridge.log.kafka.cluster import EARLIEST, LATEST, Cluster
-from bridge.log.kafka.connection import Connection
+from bridge.log.kafka.connection import Access, Connection
 from bridge.log.kafka.errors import translated
 from bridge.log.kafka.groups import GroupReading
 from bridge.log.kafka.membership import MemberBook, Seat
@@ -41,31 +40,16 @@ class KafkaLog:
         self,
         bootstrap_servers: str | Sequence[str],
         *,
-        security_protocol: str = "PLAINTEXT",
-        sasl_mechanism: str = "PLAIN",
-        sasl_username: str = "",
-        sasl_password: str = "",
-        ca_file: Path | None = None,
         topic_prefix: str = "",
         replication_factor: int | None = None,
         body_bytes: int = 1024 * 1024,
-        client_id: str = "imbridge",
         members: MemberBook | None = None,
         topics: Iterable[Topic] = tuple(TOPICS.values()),
         append_seconds: float = 15.0,
-        request_seconds: float = 10.0,
         session_seconds: float = 10.0,
+        **access: Unpack[Access],
     ) -> None:
-        self._connection = Connection(
-            bootstrap_servers,
-            security_protocol=security_protocol,
-            sasl_mechanism=sasl_mechanism,
-            sasl_username=sasl_username,
-            sasl_password=sasl_password,
-            ca_file=ca_file,
-            client_id=client_id,
-            request_seconds=request_seconds,
-        )
+        self._connection = Connection(bootstrap_servers, **access)
         self._prefix = topic_prefix
         self._topics = {topic.name: topic for topic in topics}
         self._body_bytes = body_bytes
