@@ -16,6 +16,7 @@ from bridge.log.kafka import KafkaLog
 from bridge.log.segments import LogView, journal_directories
 from bridge.simulate.ledger import Entry, read_ledger
 from bridge.simulate.markers import FIELD
+from schemas.catalog import Catalog
 from schemas.topics import DECISION
 from tests.command_line import imbridge
 from tests.faults.kit import Load, calling, over, verify
@@ -208,6 +209,40 @@ def test_a_member_who_is_not_in_the_tables_is_missing_there(tmp_path: Path) -> N
     found = verify(ledgers, tmp_path / "data", "--store")
     assert (found["missing"] > 0, found["exit"]) == (True, 1)
     assert found["examples"]["missing"][0]["group"] == joined.group
+
+
+@pytest.mark.parametrize("provider", ["tencent", "openim"])
+def test_every_command_of_the_catalog_is_sent_answered_legally_and_kept(
+    provider: Any, tmp_path: Path
+) -> None:
+    mix = tmp_path / "mix.json"
+    mix.write_bytes(orjson.dumps({spec.name: 1 for spec in Catalog.load() if spec.provider == provider}))
+    data_dir, shares = tmp_path / "data", ("--identical", "0.1", "--repeat", "0.1")
+    with running("ingress", data_dir=data_dir) as bridge:
+        options = ("--mix", str(mix), *shares)
+        with calling(bridge.ingress, tmp_path, *options, rate=150, seconds=4, providers=[provider]) as load:
+            report = load.reports()[provider]
+        found = verify(load.ledgers, data_dir)
+    assert report["accepted"] == report["sent"] > 500, report
+    assert (found["missing"], found["exit"]) == (0, 0), found
+    assert found["indistinct"] > 0
+    told = list(chain.from_iterable(map(read_ledger, load.ledgers)))
+    assert len({entry.command for entry in told}) > 20
+    if provider == "tencent":
+        assert {entry.events for entry in told} == {1, 2}
+
+
+def test_people_are_shown_a_table_and_programs_get_json(recorded: Recorded, usual: dict[str, Any]) -> None:
+    env = environment(recorded.data_dir)
+    words = [word for ledger in recorded.ledgers for word in ("--ledger", str(ledger))]
+    shown = imbridge("verify", *words, env=env)
+    assert shown.code == 0
+    for kind in ("acknowledged", "found", "missing", "duplicated", "inversions"):
+        (row,) = (line for line in shown.out.splitlines() if line.startswith(f"│ {kind} "))
+        assert f" {usual[kind]} " in row
+    assert imbridge("verify", *words, "--json", env=env).json() == {
+        kind: value for kind, value in usual.items() if kind != "exit"
+    }
 
 
 def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
