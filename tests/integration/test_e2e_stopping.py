@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tests.integration.callers import (
     OPENIM_OK,
     TENCENT_OK,
     Call,
-    Callers,
     openim_join,
     tencent_invite,
     tencent_join,
@@ -36,19 +34,6 @@ def kept(data_dir: Path) -> set[str]:
     """Return the users on the topic of groups, read beside or after the process."""
     said = imbridge("topics", "read", "im.group.v1", "--json", env=environment(data_dir))
     return {member["user_id"] for event in said.lines() for member in event["data"]["members"]}
-
-
-def test_sigterm_under_load_ends_orderly_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with running("run", data_dir=data_dir, DRAIN_SECONDS="10") as bridge, Callers(bridge.ingress) as callers:
-        callers.until_acknowledged(100)
-        begun = time.monotonic()
-        assert bridge.stop() == 0
-        assert time.monotonic() - begun < 10
-        until(lambda: callers.unanswered, "callers find nobody")
-    assert all(is_refusal(answer.call, answer.status, answer.body) for answer in callers.wrong)
-    assert kept(data_dir) >= set(callers.acknowledged)
-    assert bridge.events("service.stopped")[-1]["unfinished"] == []
 
 
 def test_a_second_signal_ends_the_waiting_for_a_kafka_that_does_not_answer(tmp_path: Path) -> None:
