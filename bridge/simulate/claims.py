@@ -17,7 +17,7 @@ _NONE: Final = -1
 class Claim(NamedTuple):
     """What is claimed about one marker, by every line that names it.
 
-    ``sent_ns`` is the earliest sending, ``acked_ns`` the earliest acknowledgement. ``callbacks`` genuine ones
+    ``sent_ns`` is the first sending, as every line says, ``acked_ns`` the earliest acknowledgement. ``callbacks`` genuine ones
     were acknowledged, each of ``events`` events; ``most`` may stand in the log, since a twin that nobody
     acknowledged may be there all the same. ``apart`` and ``restless`` are as in the ledger.
     """
@@ -100,7 +100,6 @@ class Claims:
         row = self.row_of(entry.marker)
         if row is None:
             row = self._new_row(entry)
-        self.sent_ns[row] = min(self.sent_ns[row], entry.sent_ns)
         self.acked_ns[row] = min(self.acked_ns[row], entry.acked_ns)
         flags = 1 << (entry.twin or 0)
         flags |= _IS_TWIN if entry.twin is not None else 0
