@@ -17,9 +17,10 @@ _NONE: Final = -1
 class Claim(NamedTuple):
     """What is claimed about one marker, by every line that names it.
 
-    ``sent_ns`` is the first sending, as every line says, ``acked_ns`` the earliest acknowledgement. ``callbacks`` genuine ones
-    were acknowledged, each of ``events`` events; ``most`` may stand in the log, since a twin that nobody
-    acknowledged may be there all the same. ``apart`` and ``restless`` are as in the ledger.
+    ``sent_ns`` is the first sending, as every line says, ``acked_ns`` the earliest acknowledgement.
+    ``callbacks`` genuine ones were acknowledged, each of ``events`` events; ``most`` may stand in the log,
+    since a twin that nobody acknowledged may be there all the same. ``apart`` and ``restless`` are as in the
+    ledger.
     """
 
     marker: Marker
