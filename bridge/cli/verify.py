@@ -40,7 +40,7 @@ _MEANS_IN_TABLES = {
 def verify(
     ledger: Annotated[list[Path], typer.Option(help="What a simulator wrote; may be given several times.")],
     store: Annotated[
-        bool, typer.Option("--store", help="Look into the tables instead of the topics: see below.")
+        bool, typer.Option("--store", help="Look into the tables instead of the topics: see above.")
     ] = False,
     wait: Annotated[
         float, typer.Option(min=0.0, help="Look again for so many seconds while something is missing.")
