@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 driver = pytest.importorskip("aiokafka.errors")
 
@@ -55,3 +56,26 @@ async def test_an_election_that_does_not_end_is_said_in_time() -> None:
         await cluster.offsets({TopicPartition("im.group.v1", 0): LATEST})
     assert cluster.asked > 1
     assert time.monotonic() - since < 10
+
+
+def test_a_cluster_that_answers_and_takes_nothing_is_lost_once_and_found_when_it_takes_again() -> None:
+    connection = Connection("nowhere:1")
+    with capture_logs() as said:
+        connection.found("ask")
+        for _ in range(3):
+            connection.lost("too few replicas are in sync", "append")
+            connection.found("ask")
+            connection.fetched(answered_at=time.time() + 1, began_at=time.time())
+        assert [entry["event"] for entry in said] == ["kafka.lost"]
+        connection.found("append")
+        connection.found("append")
+    assert [entry["event"] for entry in said] == ["kafka.lost", "kafka.found"]
+
+
+def test_silence_is_a_loss_and_the_next_answer_ends_it() -> None:
+    connection, now = Connection("nowhere:1"), time.time()
+    with capture_logs() as said:
+        connection.fetched(answered_at=now - 60, began_at=now - 60)
+        connection.fetched(answered_at=now - 60, began_at=now - 60)
+        connection.fetched(answered_at=now + 60, began_at=now - 60)
+    assert [entry["event"] for entry in said] == ["kafka.lost", "kafka.found"]

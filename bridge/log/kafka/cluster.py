@@ -146,10 +146,10 @@ class Cluster:
                 await self._drop(client)
                 trouble = translate(error, doing)
                 if time.monotonic() >= deadline or not is_passing(error):
-                    self._connection.lost(trouble)
+                    self._connection.lost(trouble, "ask")
                     raise trouble from error
             else:
-                self._connection.found()
+                self._connection.found("ask")
                 return answer
             await backoff.pause()
 
@@ -163,7 +163,7 @@ class Cluster:
                 except BaseException as error:
                     await client.close()
                     if isinstance(error, LogUnavailable):
-                        self._connection.lost(error)
+                        self._connection.lost(error, "ask")
                     raise
                 self._client = client
             return self._client

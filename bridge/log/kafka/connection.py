@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from aiokafka.helpers import create_ssl_context
 
@@ -13,6 +13,7 @@ from bridge.telemetry import logger
 
 _log = logger("kafka")
 SILENT_SECONDS: Final = 10.0
+Activity = Literal["ask", "append", "fetch"]
 _DRIVER_LOG: Final = logging.getLogger("aiokafka")
 
 
@@ -51,7 +52,7 @@ class Connection:
         servers = [bootstrap_servers] if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
         self.name = ",".join(servers)
         self.request_seconds = given["request_seconds"]
-        self._lost = False
+        self._failing: set[Activity] = set()
         self._lost_at = self._found_at = 0.0
         self._options: dict[str, Any] = {
             "bootstrap_servers": servers,
@@ -78,23 +79,30 @@ class Connection:
         """Return the keyword arguments every aiokafka client, producer and consumer needs."""
         return dict(self._options)
 
-    def lost(self, reason: LogError | str) -> None:
+    def lost(self, reason: LogError | str, doing: Activity) -> None:
         """Say, once, that the cluster does not answer as it should."""
         self._lost_at = time.time()
-        if not self._lost:
-            self._lost = True
+        if not self._failing:
             _log.warning("kafka.lost", servers=self.name, reason=str(reason))
+        self._failing.add(doing)
 
-    def found(self) -> None:
-        """Say, once, that the cluster answers again."""
-        self._found_at = time.time()
-        if self._lost:
-            self._lost = False
-            _log.info("kafka.found", servers=self.name)
+    def found(self, doing: Activity) -> None:
+        """Say, once, that the cluster answers again: when everything that failed has succeeded since.
+
+        A cluster that answers questions and takes no records is not found and lost by turns.
+        """
+        self._succeeded(doing, time.time())
 
     def fetched(self, answered_at: float, began_at: float) -> None:
         """Judge by when a broker last answered a fetch (seconds since the epoch): silence is a loss too."""
-        if answered_at > self._lost_at:
-            self.found()
-        elif time.time() - max(answered_at, began_at, self._found_at) > SILENT_SECONDS:
-            self.lost(f"no answer to fetches for {SILENT_SECONDS:.0f} s")
+        if time.time() - max(answered_at, began_at, self._found_at) > SILENT_SECONDS:
+            self.lost(f"no answer to fetches for {SILENT_SECONDS:.0f} s", "fetch")
+        elif answered_at > self._lost_at:
+            self._succeeded("fetch", answered_at)
+
+    def _succeeded(self, doing: Activity, at: float) -> None:
+        self._found_at = max(self._found_at, at)
+        if self._failing:
+            self._failing.discard(doing)
+            if not self._failing:
+                _log.info("kafka.found", servers=self.name)

@@ -116,9 +116,9 @@ class KafkaLog:
                 self._retire()
                 if isinstance(error, LogUnavailable):
                     self._standing.clear()
-                    self._connection.lost(error)
+                    self._connection.lost(error, "append")
                 raise
-        self._connection.found()
+        self._connection.found("append")
         return positions
 
     async def bounds(self, topic: str) -> Mapping[int, Bounds]:

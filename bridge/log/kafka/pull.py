@@ -83,7 +83,7 @@ class Pull:
         except BaseException as error:
             await self.stop()
             if isinstance(error, LogUnavailable):
-                self._connection.lost(error)
+                self._connection.lost(error, "fetch")
             raise
 
     def begin(self, place: Place, offset: int) -> None:
