@@ -21,6 +21,7 @@ from bridge.ingress.after import Waiting
 from bridge.ingress.answers import answer_bytes
 from bridge.ingress.bodies import read_body, too_large
 from bridge.ingress.dispatch import INTERNAL, Dispatch, Opened
+from bridge.ingress.heads import Heads, Request
 from bridge.ingress.limits import Limits, Room, Share
 from bridge.ingress.places import Places
 from bridge.ingress.turns import Turns
@@ -40,7 +41,13 @@ _PIPELINED: Final = 256
 _AT_ONCE: Final = 8
 """Requests of one connection answered in one turn of the loop: the others want theirs, too."""
 
+_UNKNOWN_HEADS: Final = 16
+"""New heads in a row after which a caller is taken for one whose heads are never the same."""
+
 _NEVER: Final = float("inf")
+
+
+Message = RawRequestMessage | Request
 
 
 class Host(Protocol):
@@ -50,6 +57,7 @@ class Host(Protocol):
     draining: bool
     places: Places
     room: Room
+    heads: Heads
     turns: Turns
 
 
@@ -73,6 +81,7 @@ class CallbackConnection(BaseProtocol):
         "_pumping",
         "_queue",
         "_share",
+        "_unknown",
         "_waiting",
         "idle_since",
     )
@@ -84,13 +93,14 @@ class CallbackConnection(BaseProtocol):
         self._host, self._dispatch = host, dispatch
         self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
         self._peer = ""
-        self._message: RawRequestMessage | None = None
+        self._message: Message | None = None
         self._waiting: Waiting | None = None
         self._body: asyncio.Task[None] | None = None
         self._content: StreamReader | None = None
         self._last: Reply | None = None
         self._share = Share(host.room)
         self._busy = self._ending = self._lingering = self._pumping = self._guest = False
+        self._unknown = _UNKNOWN_HEADS
         self.idle_since = loop.time()
         self._deadline = self.idle_since + host.limits.body_seconds
 
@@ -127,14 +137,22 @@ class CallbackConnection(BaseProtocol):
         """Parse what came and answer what is whole."""
         if self._ending or self._parser is None:
             return
+        if self._unknown and not (self._busy or self._queue or self._paused):
+            request = self._host.heads.find(data)
+            if request is not None:
+                self._unknown = _UNKNOWN_HEADS
+                self._take(*request)
+                return
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
             self._end_after(error, partial(self._dispatch.unparseable, error))
             return
         if len(messages) == 1 and not (upgraded or self._busy or self._queue or self._paused):
+            self._learn(data, *messages[0])
             self._begin(*messages[0])  # what nearly every callback is
             return
+        self._unknown = 0
         self._queue.extend(messages)
         if upgraded or len(self._queue) > _PIPELINED:
             self._ending = True
@@ -200,19 +218,25 @@ class CallbackConnection(BaseProtocol):
         self._pumping = False
         self._pump()
 
+    def _learn(self, data: bytes, message: RawRequestMessage, content: StreamReader) -> None:
+        """Know the head when it comes again; the parser goes on alone behind what is more than one request.
+
+        As it does with a caller whose head is never the same: trying costs more than it saves.
+        """
+        if self._unknown and content.is_eof() and self._host.heads.learn(data, message, content.total_bytes):
+            self._unknown -= 1
+        else:
+            self._unknown = 0
+
     def _begin(self, message: RawRequestMessage, content: StreamReader) -> None:
-        self._busy, self._message = True, message
-        self._host.turns.read(self.transport)
-        if self._guest:
-            self._guest = self._host.places.is_crowded()
+        self._busy = True  # before the body is read: that may let more in
+        if content.is_eof():
+            self._take(message, content.read_nowait())
+            return
         try:
-            opened = self._dispatch.open(
-                message.method, message.path, message.headers, self._peer, self._guest
-            )
+            opened = self._open(message)
             if isinstance(opened, Reply):
-                self._send(opened, whole=content.is_eof())
-            elif content.is_eof():
-                self._answer(opened, content.read_nowait())
+                self._send(opened, whole=False)
             elif self._share.take(content.total_bytes):
                 self._content, self._deadline = content, _NEVER
                 self._body = self._loop.create_task(self._read(opened, message, content))
@@ -220,6 +244,24 @@ class CallbackConnection(BaseProtocol):
                 self._send(self._dispatch.unread(opened, Overloaded("overload")), whole=False)
         except Exception:  # noqa: BLE001 the dispatch catches and logs its own; this is for the rest
             self._send(INTERNAL, whole=False)
+
+    def _take(self, message: Message, body: bytes) -> None:
+        """Answer a request that is whole."""
+        try:
+            opened = self._open(message)
+            if isinstance(opened, Reply):
+                self._send(opened)
+            else:
+                self._answer(opened, body)
+        except Exception:  # noqa: BLE001 as above
+            self._send(INTERNAL, whole=False)
+
+    def _open(self, message: Message) -> Opened | Reply:
+        self._busy, self._message = True, message
+        self._host.turns.read(self.transport)
+        if self._guest:
+            self._guest = self._host.places.is_crowded()
+        return self._dispatch.open(message.method, message.path, message.headers, self._peer, self._guest)
 
     async def _read(self, opened: Opened, message: RawRequestMessage, content: StreamReader) -> None:
         """Answer a request whose body comes after its head."""

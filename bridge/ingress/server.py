@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.errors import ConfigurationError
 from bridge.ingress.dispatch import Dispatch
+from bridge.ingress.heads import Heads
 from bridge.ingress.limits import Limits, Room
 from bridge.ingress.places import Places
 from bridge.ingress.protocol import CallbackConnection
@@ -25,6 +26,7 @@ class CallbackServer:
         self.draining = False
         self.places, self.turns = places, turns
         self.room = Room(limits.buffer_bytes)
+        self.heads = Heads()
         self._dispatch = dispatch
         self._listener: asyncio.Server | None = None
         self._inherited: dict[socket.socket, asyncio.Server] = {}
