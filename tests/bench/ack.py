@@ -16,7 +16,7 @@ from tests.bench.backlog import Backlog, flat_rate, watched
 from tests.bench.cores import other_cores, pinned, server_core
 from tests.bench.generator import generate, generator
 from tests.bench.load import Figures, Load
-from tests.bench.report import Report, Table
+from tests.bench.report import Report, Table, sync_us
 from tests.bench.servers import BARE, BURST, DIRECT, SUSTAINED, Target, wait_until_relayed
 from tests.parts import PartMissing, start_kafka
 
@@ -30,6 +30,7 @@ class Run:
     """One variant measured once. ``rate``: what it was held to, for the backlog to stay flat.
 
     ``cpu_us`` is processor time per answer, of all threads and, with the relay, of both processes.
+    ``sync_us`` is what one write of 1 KiB and its fdatasync took just before, on the server's core.
     """
 
     round: int
@@ -39,6 +40,7 @@ class Run:
     cpu_us: float = 0.0
     backlog: Backlog | None = None
     rate: float | None = None
+    sync_us: int = 0
 
 
 def measure(rounds: int = 5, seconds: float = 2.0) -> Report:
@@ -99,6 +101,8 @@ def _round(
 
 
 def _run(number: int, target: Target, load: Load) -> Run:
+    with pinned(server_core()):
+        one_sync_us = sync_us()
     before, backlog = target.cpu_seconds(), None
     if target.name == SUSTAINED:
         figures, backlog = watched(target, load)
@@ -108,7 +112,7 @@ def _run(number: int, target: Target, load: Load) -> Run:
         ours = target.name == DIRECT and load.rate is not None
         figures = generate(target.port, next(target.runs), full, ours=ours)
     cpu_us = (target.cpu_seconds() - before) * 1e6 / max(1, figures.requests)
-    return Run(number, target.name, load.connections, figures, cpu_us, backlog, load.rate)
+    return Run(number, target.name, load.connections, figures, cpu_us, backlog, load.rate, one_sync_us)
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
@@ -118,6 +122,7 @@ def tables(runs: Sequence[Run]) -> list[Table]:
     return [
         Table("Acknowledging, medians", _COLUMNS, rows),
         _ratios(runs, variants, "answers/s", lambda run: run.figures.per_second),
+        _beside_a_sync(runs, variants),
         _ratios(runs, variants, "p99", lambda run: float(run.figures.p99_us)),
         _ratios(runs, variants, "processor time per answer", lambda run: run.cpu_us),
     ]
@@ -149,6 +154,20 @@ def _ratios(runs: Sequence[Run], variants: Sequence[str], what: str, figure: Cal
                 cells = [f"{value:.2f}" for value in [*values, statistics.median(values)]]
                 rows.append([f"{ours} / {other} @{connections}", *cells])
     return Table(f"Ratios of {what}", ["ratio", *[f"round {n + 1}" for n in rounds], "median"], rows)
+
+
+def _beside_a_sync(runs: Sequence[Run], variants: Sequence[str]) -> Table:
+    """What few callers feel: the median beside what no durable answer could do without."""
+    found = {(run.variant, run.connections, run.round): run for run in runs}
+    rounds = sorted({run.round for run in runs})
+    few, rows = min(CONNECTIONS), []
+    for ours in (BURST, SUSTAINED):
+        if {ours, BARE} <= set(variants):
+            pairs = [(found[ours, few, n], found[BARE, few, n]) for n in rounds]
+            values = [one.figures.p50_us / (one.sync_us + bare.figures.p50_us) for one, bare in pairs]
+            cells = [f"{value:.2f}" for value in [*values, statistics.median(values)]]
+            rows.append([f"{ours} / (one fdatasync + {BARE}) @{few}", *cells])
+    return Table("Ratios of p50", ["ratio", *[f"round {n + 1}" for n in rounds], "median"], rows)
 
 
 def _kept(target: Target, runs: Sequence[Run]) -> str:

@@ -181,12 +181,13 @@ def test_tables_tell_ratios_round_by_round_and_their_median() -> None:
         (BURST, 2): 600,
     }
     runs = [
-        ack.Run(number, variant, connections, Figures(speed, 1.0, 10, 20, 30, 0))
+        ack.Run(number, variant, connections, Figures(speed, 1.0, 100_000 // speed, 200, 300, 0), sync_us=100)
         for (variant, number), speed in speeds.items()
         for connections in ack.CONNECTIONS
     ]
-    ratios = ack.tables(runs)[1]
+    ratios, medians = ack.tables(runs)[1:3]
     assert list(ratios.rows[0]) == [f"{BURST} / {BARE} @2", "0.50", "0.70", "0.60", "0.60"]
+    assert [list(row)[1:] for row in medians.rows] == [["1.00", "0.71", "0.83", "0.83"]]
 
 
 def test_kept_figures_name_no_machine_and_no_path(tmp_path: Path) -> None:
