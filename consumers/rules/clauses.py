@@ -4,7 +4,9 @@ Logic is three-valued: a clause on a fact the provider did not say is neither tr
 its ``not``. Such a clause never makes a rule match; the rule says which facts it hinged on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from consumers.rules.facts import MEMBER_FACTS, Values
@@ -131,7 +133,22 @@ def _picker(leaf: Mapping[str, Any], lists: Lists) -> Callable[[Members], Member
 
 
 def _by_prefix(text: str) -> Callable[[Members], Members]:
-    return lambda everyone: frozenset([member for member in everyone if member.startswith(text)])
+    """Look where the prefix would stand in order: whoever has it stands there, side by side."""
+
+    def pick(everyone: Members) -> Members:
+        ordered = _ordered(everyone)
+        start = stop = bisect_left(ordered, text)
+        while stop < len(ordered) and ordered[stop].startswith(text):
+            stop += 1
+        return frozenset(ordered[start:stop])
+
+    return pick
+
+
+@lru_cache(maxsize=4)
+def _ordered(everyone: Members) -> Sequence[str]:
+    """Return the members in order: once for all rules of a question."""
+    return sorted(everyone)
 
 
 def _by_suffix(text: str) -> Callable[[Members], Members]:

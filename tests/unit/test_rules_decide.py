@@ -161,6 +161,13 @@ def test_members_are_selected_one_by_one_and_refused_in_the_order_asked(case: st
     assert decision.wanted == decision.sent == expected
 
 
+def test_a_prefix_selects_exactly_those_who_begin_with_it_whatever_their_neighbours() -> None:
+    members = ("bo", "bos", "bot", "bot\U0010ffff", "bot1", "botany", "bou", "Bot", "\U0001f916", "abot")
+    content = rule(effect="refuse_members", members=clause("invitee.id", prefix="bot"))
+    refused = decided([content], question(*members)).wanted.refused
+    assert refused == ("bot", "bot\U0010ffff", "bot1", "botany")
+
+
 def test_every_member_refused_is_a_deny() -> None:
     rules = [
         rule("a", "refuse_members", members=BOTS, reason={"text": "bots"}, priority=1),
