@@ -14,7 +14,6 @@ from schemas.normalize.conversions import is_silent
 BYTES: Final = 20
 _DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _TWO: Final = [first + second for first in _DIGITS for second in _DIGITS]
-_THREE: Final = [pair + third for pair in _TWO for third in _DIGITS]
 _words = Struct(">5I").unpack
 TIME: Final = "time"
 OPERATION: Final = "operation_id"
@@ -94,11 +93,14 @@ def _hash(callback: Callback, command: str, kind: str, identity: list[Any], body
 
 
 def _text(provider: str, digest: bytes) -> str:
-    """Return the digest in base32, three digits a step: a quarter of the time of ``base64.b32encode``."""
+    """Return the digest in base32, two digits a step out of 32 bits at a time.
+
+    Less than a third of the time of ``base64.b32encode``; a table of three digits would not stay in the cache.
+    """
     a, b, c, d, e = _words(digest)
     return (
-        f"{provider}-{_THREE[a >> 17]}{_THREE[a >> 2 & 32767]}{_THREE[(a & 3) << 13 | b >> 19]}"
-        f"{_THREE[b >> 4 & 32767]}{_THREE[(b & 15) << 11 | c >> 21]}{_THREE[c >> 6 & 32767]}"
-        f"{_THREE[(c & 63) << 9 | d >> 23]}{_THREE[d >> 8 & 32767]}{_THREE[(d & 255) << 7 | e >> 25]}"
-        f"{_THREE[e >> 10 & 32767]}{_TWO[e & 1023]}"
+        f"{provider}-{_TWO[a >> 22]}{_TWO[a >> 12 & 1023]}{_TWO[a >> 2 & 1023]}{_TWO[(a & 3) << 8 | b >> 24]}"
+        f"{_TWO[b >> 14 & 1023]}{_TWO[b >> 4 & 1023]}{_TWO[(b & 15) << 6 | c >> 26]}{_TWO[c >> 16 & 1023]}"
+        f"{_TWO[c >> 6 & 1023]}{_TWO[(c & 63) << 4 | d >> 28]}{_TWO[d >> 18 & 1023]}{_TWO[d >> 8 & 1023]}"
+        f"{_TWO[(d & 255) << 2 | e >> 30]}{_TWO[e >> 20 & 1023]}{_TWO[e >> 10 & 1023]}{_TWO[e & 1023]}"
     )
