@@ -95,7 +95,7 @@ def _hash(callback: Callback, command: str, kind: str, identity: list[Any], body
 def _text(provider: str, digest: bytes) -> str:
     """Return the digest in base32, two digits a step out of 32 bits at a time.
 
-    Less than a third of the time of ``base64.b32encode``; a table of three digits would not stay in the cache.
+    Half the time of ``base64.b32encode``; a table of three digits would not stay in the cache.
     """
     a, b, c, d, e = _words(digest)
     return (
