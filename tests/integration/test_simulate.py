@@ -119,8 +119,10 @@ def test_a_stuck_receiver_costs_openim_what_finds_no_slot_within_three_seconds(t
     options = ("--rate", "120", "--seconds", "2", "--before", "0", "--timeout", "9")
     with Receiver("openim", lambda *_: "late") as receiver:
         report = simulated("openim", receiver.url, tmp_path, *options)
-    counts = {name: report[name] for name in ("sent", "late", "lost", "unsent", "accepted")}
-    assert counts == {"sent": 2, "late": 2, "lost": 138, "unsent": 100, "accepted": 0}
+    counts = {name: report[name] for name in ("sent", "late", "unsent", "accepted")}
+    assert counts == {"sent": 2, "late": 2, "unsent": 100, "accepted": 0}
+    assert report["lost"] + report["behind"] == 138
+    assert report["lost"] > 100
     assert receiver.most_under_way == 2
     assert not list(read_ledger(tmp_path / "ledger"))
 
@@ -131,7 +133,7 @@ def test_each_service_of_openim_has_two_callbacks_under_way_at_most(services: in
     with Receiver("openim", lambda *_: "slow") as receiver:
         report = simulated("openim", receiver.url, tmp_path, *options)
     assert receiver.most_under_way == 2 * services
-    assert (report["accepted"], report["lost"]) == (200, 0)
+    assert (report["accepted"] + report["behind"], report["lost"]) == (200, 0)
 
 
 def test_questions_of_openim_do_not_wait_behind_its_queue(tmp_path: Path) -> None:
@@ -185,7 +187,8 @@ def test_nobody_there_is_an_outcome_of_each_callback_and_no_end_of_the_run(
     report = simulated(
         provider, f"http://127.0.0.1:{free_port()}", tmp_path, "--rate", "40", "--seconds", "1"
     )
-    assert (report["sent"], report["failed"], report["accepted"]) == (40, 40, 0)
+    assert report["sent"] + report["behind"] == 40
+    assert report["failed"] == report["sent"] > 20
     assert "Cannot connect" in report["complaints"]["failed"][0]["why"]
 
 
