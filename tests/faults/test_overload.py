@@ -22,7 +22,7 @@ ATTEMPTS = 3
 SYNC_MS = 50
 IN_FLIGHT = 16
 ASKED_PER_SECOND = 40.0
-CONNECTIONS = 1000
+CONNECTIONS = 600
 WRONG = ("refused", "illegal", "late", "failed", "lost")
 MEMORY_MB = 96.0
 """How much more a bridge may take while more is sent than it can do."""
