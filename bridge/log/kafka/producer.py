@@ -6,7 +6,7 @@ that failed is thrown away, and of one partition never more than one batch is un
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count, islice
@@ -32,6 +32,12 @@ class _Chain:
         self.topic, self.partition = topic, partition
         self.records: list[Record] = []
         self.places: list[int] = []
+        self.stand = 0  # how many of them stand in Kafka
+
+    @property
+    def is_left(self) -> bool:
+        """Whether records are left to send."""
+        return self.stand < len(self.records)
 
 
 class Producer:
@@ -52,15 +58,32 @@ class Producer:
     async def append(self, records: Sequence[Record]) -> list[Position]:
         """Make the records durable, in order per partition, and return where each stands.
 
-        Every partition is tried, then the most telling error is raised: LogUnavailable before RecordRefused.
+        In rounds: one batch a partition, all sent at once, the next ones when these stand. Every partition is
+        tried, then the most telling error is raised: LogUnavailable before RecordRefused.
         """
         positions: dict[int, Position] = {}
+        errors: list[BaseException] = []
         chains = await self._by_partition(records)
-        sent = [self._send_in_turn(chain, positions) for chain in chains]
-        errors = [error for error in await asyncio.gather(*sent, return_exceptions=True) if error is not None]
+        while chains:
+            answers = await self._send_round(chains, positions)
+            errors += [error for error in answers if error is not None]
+            chains = [
+                chain for chain, error in zip(chains, answers, strict=True) if error is None and chain.is_left
+            ]
         if errors:
             raise self._worst(errors)
         return [positions[place] for place in range(len(records))]
+
+    async def _send_round(
+        self, chains: Sequence[_Chain], positions: dict[int, Position]
+    ) -> Sequence[BaseException | None]:
+        """Send the next batch of each chain; return what came of each."""
+        batches = []
+        for chain in chains:
+            batches.append(self._next_batch(chain))
+            await asyncio.sleep(0)  # whoever else runs in this loop gets a turn between two batches
+        sent = [self._send(*pair, positions) for pair in zip(chains, batches, strict=True)]
+        return await asyncio.gather(*sent, return_exceptions=True)
 
     async def close(self) -> None:
         """Close without waiting for what is under way: nobody counts on it."""
@@ -72,7 +95,7 @@ class Producer:
         with suppress(*DRIVER_ERRORS):
             await driver.client.close()
 
-    async def _by_partition(self, records: Sequence[Record]) -> Collection[_Chain]:
+    async def _by_partition(self, records: Sequence[Record]) -> list[_Chain]:
         topics = {record.topic for record in records}
         counts = {topic: len(await self._driver.partitions_for(self._prefix + topic)) for topic in topics}
         chains: dict[tuple[str, int], _Chain] = {}
@@ -85,19 +108,25 @@ class Producer:
                 chain = chains[topic, partition] = _Chain(topic, partition)
             chain.records.append(record)
             chain.places.append(place)
-        return chains.values()
+        return [*chains.values()]
 
-    async def _send_in_turn(self, chain: _Chain, positions: dict[int, Position]) -> None:
-        """Send one partition's records batch after batch; a batch goes only when all before it stand."""
-        name, partition, sent = self._prefix + chain.topic, chain.partition, 0
-        while sent < len(chain.records):
-            batch = self._driver.create_batch()
-            stop = sent + _fill(batch, chain.records, sent)
-            batch.close()
-            done = await (await self._driver.send_batch(batch, name, partition=partition))
-            for place, offset in zip(chain.places[sent:stop], count(done.offset)):
-                positions[place] = Position(chain.topic, partition, offset)
-            sent = stop
+    def _next_batch(self, chain: _Chain) -> Any:
+        """Return as many of the chain's next records as a batch takes; of any size if it is one record."""
+        batch = self._driver.create_batch()
+        for _, key, value, headers, timestamp in islice(chain.records, chain.stand, None):
+            named = header_bytes(headers)
+            if batch.append(timestamp=timestamp, key=key_bytes(key), value=value, headers=named) is None:
+                break
+        batch.close()
+        return batch
+
+    async def _send(self, chain: _Chain, batch: Any, positions: dict[int, Position]) -> None:
+        name, count = self._prefix + chain.topic, batch.record_count()
+        done = await (await self._driver.send_batch(batch, name, partition=chain.partition))
+        stop = chain.stand + count
+        for offset, place in enumerate(chain.places[chain.stand : stop], done.offset):
+            positions[place] = Position(chain.topic, chain.partition, offset)
+        chain.stand = stop
 
     def _worst(self, errors: list[BaseException]) -> BaseException:
         ours = [error for error in errors if not isinstance(error, DRIVER_ERRORS)]
@@ -111,16 +140,6 @@ class Producer:
         )
         telling.__cause__ = cause
         return telling
-
-
-def _fill(batch: Any, records: Sequence[Record], start: int) -> int:
-    """Put records into the batch until it is full; return how many. An empty one takes any size."""
-    put = batch.append
-    for taken, (_, key, value, headers, timestamp) in enumerate(islice(records, start, None)):
-        encoded = header_bytes(headers)
-        if put(timestamp=timestamp, key=key_bytes(key), value=value, headers=encoded) is None:
-            return taken
-    return len(records) - start
 
 
 @lru_cache(maxsize=65_536)
