@@ -29,14 +29,6 @@ class Request(NamedTuple):
     should_close: bool
 
 
-class _Cut(NamedTuple):
-    """A request cut up: ``lines`` are the header lines without the digits of the length."""
-
-    path: bytes
-    lines: bytes
-    body: bytes
-
-
 class _Known(NamedTuple):
     headers: CIMultiDictProxy[str]
     should_close: bool
@@ -55,10 +47,13 @@ class Heads:
         The headers are those of the first that had these lines: their Content-Length says nothing.
         """
         cut = _cut(data)
-        known = None if cut is None else self._known.get(cut.lines)
-        if cut is None or known is None:
+        if cut is None:
             return None
-        return Request("POST", cut.path.decode("ascii"), HttpVersion11, *known), cut.body
+        path, lines, body = cut
+        known = self._known.get(lines)
+        if known is None:
+            return None
+        return Request("POST", path.decode("ascii"), HttpVersion11, *known), body
 
     def learn(self, data: bytes, message: RawRequestMessage, body_bytes: int) -> bool:
         """Remember the header lines of ``data``, which the parser took for one request with such a body.
@@ -66,19 +61,25 @@ class Heads:
         False where that is not all there is to it, so that its like can never be known.
         """
         cut = _cut(data)
-        if cut is None or len(cut.body) != body_bytes or len(cut.lines) > _HEAD_BYTES:
+        if cut is None:
+            return False
+        _, lines, body = cut
+        if len(body) != body_bytes or len(lines) > _HEAD_BYTES:
             return False
         lengths = message.headers.getall("Content-Length", ())
         if len(lengths) != 1 or message.chunked or message.upgrade or message.compression:
             return False
         if len(self._known) >= self._most:
             self._known.clear()
-        self._known[cut.lines] = _Known(message.headers, message.should_close)
+        self._known[lines] = _Known(message.headers, message.should_close)
         return True
 
 
-def _cut(data: bytes) -> _Cut | None:
-    """Cut up what is one whole request by its own words; None where anything is unusual."""
+def _cut(data: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Cut up what is one whole request by its own words; None where anything is unusual.
+
+    It becomes path, header lines without the digits of the length, and body.
+    """
     line = _LINE.match(data)
     if line is None:
         return None
@@ -87,4 +88,4 @@ def _cut(data: bytes) -> _Cut | None:
     length = _LENGTH.search(data, start - 2, body)
     if length is None or len(data) - body != int(length[1]):
         return None
-    return _Cut(line[1], data[start : length.start(1)] + data[length.end(1) : body], data[body:])
+    return line[1], data[start : length.start(1)] + data[length.end(1) : body], data[body:]
