@@ -43,7 +43,7 @@ def loads(seconds: float) -> dict[str, Load]:
     return closed | opened
 
 
-def measure(rounds: int = 5, seconds: float = 2.0) -> Report:
+def measure(rounds: int = 5, seconds: float = 1.5) -> Report:
     """Measure both targets under every load in interleaved rounds."""
     with ExitStack() as running:
         ours = running.enter_context(servers.deciding(documents()))

@@ -56,7 +56,7 @@ class Spent:
         return self.cpu_seconds / self.records * 1e6
 
 
-def measure(rounds: int = 5, records: int = 40_000) -> Report:
+def measure(rounds: int = 5, records: int = 30_000) -> Report:
     """Measure the three ways in interleaved rounds; the first round warms the broker up."""
     sent = joined(records)
     gc.collect()
