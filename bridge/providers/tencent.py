@@ -21,7 +21,20 @@ from schemas.decisions import Decision
 from schemas.normalize.lossless import read_json
 
 NAME: Final = "tencent"
-_SIGN: Final = "sign"
+_SIGN: Final = "Sign"
+_DOCUMENTED: Final = frozenset(
+    (
+        "SdkAppid",
+        "CallbackCommand",
+        "contenttype",
+        "ClientIP",
+        "OptPlatform",
+        "RequestTime",
+        "RequestID",
+        _SIGN,
+    )
+)
+_SPELLED: Final = {name.lower(): name for name in _DOCUMENTED}
 _APP_LENGTH: Final = 32
 _TIME_LENGTH: Final = 12
 
@@ -60,21 +73,19 @@ class TencentProvider:
         """Check app id, signature and freshness. Raises Unauthenticated, UnknownPath."""
         if request.segments:
             raise UnknownPath(f"Tencent's callbacks arrive at one path, nothing below it: {request.segments}")
-        query: dict[str, str] = {}
-        for name, value in request.query.items():
-            query.setdefault(name.lower(), value)
-        app = query.get("sdkappid", "")
+        query = request.query if request.query.keys() <= _DOCUMENTED else _as_documented(request.query)
+        app = query.get("SdkAppid", "")
         self._check_app(app)
         signed = ""
         if self._tokens:
-            request_time, sign = query.get("requesttime", ""), query.get(_SIGN, "").lower()
+            request_time, sign = query.get("RequestTime", ""), query.get(_SIGN, "").lower()
             self._check_signature(request_time, sign)
             signed = f"{request_time} {sign}"
-        command, operation_id = query.get("callbackcommand"), query.get("requestid")
+        command, operation_id = query.get("CallbackCommand"), query.get("RequestID")
         if _SIGN not in query:
             return AuthenticRequest(NAME, app, command or None, request.query, operation_id or None)
-        kept = {name: value for name, value in request.query.items() if name.lower() != _SIGN}
-        return AuthenticRequest(NAME, app, command or None, kept, operation_id or None, ("Sign",), signed)
+        kept = {name: value for name, value in request.query.items() if name.lower() != _SIGN.lower()}
+        return AuthenticRequest(NAME, app, command or None, kept, operation_id or None, (_SIGN,), signed)
 
     def parse(self, request: AuthenticRequest, body: bytes, moment: int) -> Callback:
         """Return the callback; the URL names the command, else the body does."""
@@ -124,6 +135,14 @@ class TencentProvider:
             raise Unauthenticated(
                 "freshness", f"RequestTime lies {age:.0f} s back, {self._freshness_seconds:.0f} are allowed"
             )
+
+
+def _as_documented(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the query with its names as the vendor documents them, the first of each in any letter case."""
+    spelled: dict[str, str] = {}
+    for name, value in query.items():
+        spelled.setdefault(_SPELLED.get(name.lower(), name), value)
+    return spelled
 
 
 @lru_cache(maxsize=256)
