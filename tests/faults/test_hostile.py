@@ -33,7 +33,7 @@ from tests.integration.callers import TENCENT_OK, tencent_invite
 from tests.process_kit import Bridge, running, until
 
 LIMIT_SECONDS = 20.0
-"""In which every connection has its answer or its end; the bridge's own limits add up to less."""
+"""In which every connection has its next answer or its end; the bridge's own limits add up to less."""
 
 MEMORY_MB = 96.0
 SETTINGS = {
@@ -76,15 +76,14 @@ async def outcome(address: tuple[str, int], attacked: Attack, *, patient: bool) 
     reader, writer = await asyncio.open_connection(*address)
     received = b""
     try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            with suppress(ConnectionError):
-                for piece in attacked.pieces:
-                    writer.write(piece)
-                    await asyncio.sleep(0)
-                if not patient:
-                    writer.write_eof()
-                while data := await reader.read(65536):
-                    received += data
+        with suppress(ConnectionError):
+            for piece in attacked.pieces:
+                writer.write(piece)
+                await asyncio.sleep(0)
+            if not patient:
+                writer.write_eof()
+            while data := await asyncio.wait_for(reader.read(65536), LIMIT_SECONDS):
+                received += data
     except TimeoutError:
         return f"{attacked.name}: hung, with {received[:200]!r}"
     finally:
@@ -113,12 +112,12 @@ async def test_every_kind_of_attack_is_answered_or_ended(bridge: Bridge) -> None
 
 
 def never_read(held: socket.socket) -> None:
-    """Send until nothing more is taken, and read nothing."""
+    """Ask again and again, never too far ahead, until nothing more is taken; read nothing."""
     held.settimeout(0.5)
     with suppress(OSError):
-        for _ in range(500):
+        for _ in range(1000):
             held.sendall(head(TARGETS[0]._replace(url="/nowhere")) * 100)
-            time.sleep(0.001)
+            time.sleep(0.01)
 
 
 HELD: dict[str, Callable[[socket.socket], None]] = {
@@ -133,7 +132,7 @@ HELD: dict[str, Callable[[socket.socket], None]] = {
 
 @pytest.mark.parametrize("kind", HELD)
 def test_callers_that_hold_on_are_let_go_while_others_are_answered(bridge: Bridge, kind: str) -> None:
-    before, start_mb, count = sockets(bridge), memory_mb(bridge), 4 if kind == "never reading" else 100
+    before, start_mb, count = sockets(bridge), memory_mb(bridge), 1 if kind == "never reading" else 100
     held = [socket.socket() for _ in range(count)]
     try:
         for each in held:
