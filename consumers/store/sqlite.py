@@ -68,8 +68,8 @@ def _use_wal(connection: Any, lock_seconds: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(_SWITCH_SECONDS)
         else:
@@ -78,9 +78,14 @@ def _use_wal(connection: Any, lock_seconds: float) -> None:
 
 def _give_up_read_only(context: ExceptionContext) -> None:
     """Have every connection opened anew: one opened on a disk that was read-only would stay so for life."""
-    code = getattr(context.original_exception, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    if code & _PRIMARY_CODE == sqlite3.SQLITE_READONLY:
+    if _code(context.original_exception) == sqlite3.SQLITE_READONLY:
         context.is_disconnect = True
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's primary result code, OK for an error that is not SQLite's."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & _PRIMARY_CODE
 
 
 def _begin(connection: Connection) -> None:

@@ -46,6 +46,17 @@ async def test_it_is_waited_for_no_longer_than_for_any_lock(tmp_path: Path) -> N
     other.close()
 
 
+def read_only(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Have every connection opened as on a disk that is read-only."""
+    real = sqlite3.connect
+
+    def connect(_: str, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(f"file:{path}?mode=ro", uri=True, **options)
+        return connection
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", connect)
+
+
 async def test_a_file_that_was_read_only_is_written_once_it_is_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,18 +64,27 @@ async def test_a_file_that_was_read_only_is_written_once_it_is_writable(
     store = store_for(f"sqlite:///{path}")
     await store.open()
     await store.close()
-    real = sqlite3.connect
-
-    def connect_read_only(_: str, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = real(f"file:{path}?mode=ro", uri=True, **options)
-        return connection
-
     key = CheckpointKey("groups", "journal:1", TopicPartition("im.group.v1", 1))
     store = store_for(f"sqlite:///{path}")
-    with monkeypatch.context() as read_only:
-        read_only.setattr(sqlite3.dbapi2, "connect", connect_read_only)
+    with monkeypatch.context() as for_now:
+        read_only(for_now, path)
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="readonly"):
                 await store.claim(key, "me")
     assert (await store.claim(key, "me")).next_offset is None
     await store.close()
+
+
+async def test_a_disk_that_is_read_only_is_not_waited_for_like_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE made_by_another (a)")
+    made.close()
+    read_only(monkeypatch, path)
+    store = store_for(f"sqlite:///{path}", lock_seconds=60)
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await store.open()
+        await store.close()
