@@ -140,7 +140,7 @@ def test_embedded_on_a_small_disk_the_journal_gives_way_to_the_tables(
             number += is_stored(bridge, call)
             return len(bridge.events("segment.forgotten_early")) >= scaled(4, 100)
 
-        until(forgotten, "the journal forgets what the tables hold", 60)
+        until(forgotten, "the journal forgets what the tables hold", scaled(60, 1200))
         until(lambda: bridge.readyz()[0] == 200, "it is ready")
         until(lambda: bridge.part("projection groups")["lag_records"] == 0, "the tables are complete")
         assert bridge.part("projection groups")["ok"]
