@@ -116,7 +116,7 @@ def never_read(held: socket.socket) -> None:
     held.settimeout(0.5)
     with suppress(OSError):
         for _ in range(1000):
-            held.sendall(head(TARGETS[0]._replace(url="/nowhere")) * 100)
+            held.sendall(head(TARGETS[0]._replace(url="/nowhere")) * 24)
             time.sleep(0.01)
 
 
