@@ -43,8 +43,8 @@ def group_of(event: Envelope) -> Key:
 
 
 def in_order(events: Iterable[Envelope]) -> list[Envelope]:
-    """Return the events in the one order that counts, repeats left out."""
-    once = {event.id: event for event in events}.values()
+    """Return the events about groups in the one order that counts, repeats left out."""
+    once = {event.id: event for event in events if kind_of(event) in RANKS}.values()
     return sorted(once, key=lambda event: (version_of(event), RANKS[kind_of(event)], event.id))
 
 

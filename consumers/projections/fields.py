@@ -106,6 +106,16 @@ def ids(data: Data, name: str) -> Sequence[str]:
     return [required_id({name: item}, name) for item in items(data, name)]
 
 
+def people(data: Data, name: str) -> Sequence[str]:
+    """Return whom a field names: one id, a list of ids, or objects with a ``user_id``; absent is nobody."""
+    value = data.get(name)
+    named = [value] if isinstance(value, str) else items(data, name)
+    return [
+        required_id(one, "user_id") if isinstance(one, dict) else required_id({name: one}, name)
+        for one in named
+    ]
+
+
 def _typed(data: Data, name: str, kind: type) -> Any:
     value = data.get(name)
     if value is not None and not isinstance(value, kind):

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, select
 from consumers.store.base import Row, Store
 from consumers.store.tables import CURRENT_CUSTOM_DATA, CURRENT_GROUPS, CURRENT_MEMBERS, DECISIONS
 
-_JSON: Final = ("invitee_ids", "refused", "rules", "shadow", "facts")
+_JSON: Final = ("members", "invitee_ids", "refused", "rules", "shadow", "facts")
 
 
 async def group_with_members(
@@ -27,6 +27,8 @@ async def group_with_members(
 async def recent_decisions(
     store: Store,
     *,
+    act: str | None = None,
+    subject: str | None = None,
     group_id: str | None = None,
     provider: str | None = None,
     app: str | None = None,
@@ -34,7 +36,14 @@ async def recent_decisions(
     limit: int = 50,
 ) -> Sequence[dict[str, Any]]:
     """Return decisions, the latest first, with their lists and objects parsed."""
-    asked = {"group_id": group_id, "provider": provider, "app": app, "decision_id": decision_id}
+    asked = {
+        "act": act,
+        "subject": subject,
+        "group_id": group_id,
+        "provider": provider,
+        "app": app,
+        "decision_id": decision_id,
+    }
     latest = (DECISIONS.c.decided_ms.desc(), DECISIONS.c.decision_id)
     rows = await store.select(_asked(DECISIONS, asked).order_by(*latest).limit(limit))
     return [{**row, **{name: orjson.loads(row[name] or "null") for name in _JSON}} for row in rows]

@@ -16,6 +16,7 @@ _WRITERS = 4
 _READERS = 2
 _SCHEMA_LOCK = 0x696D_6272_6964_6765  # "imbridge"
 _MIGRATION_SECONDS = 60
+_REWRITE_SECONDS = 3600  # a revision may write every row of a large table
 # SQLSTATE classes about the rows themselves: data exception, constraint violated, limit (a key too long).
 _REFUSED = ("22", "23", "54")
 
@@ -43,6 +44,7 @@ class PostgresStore(SqlStore):
 
     def _lock_schema(self, connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_SECONDS}s'"))
+        connection.execute(text(f"SET LOCAL statement_timeout = '{_REWRITE_SECONDS}s'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
 
     def _execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:

@@ -114,9 +114,13 @@ DECISIONS = Table(
     _key("app"),
     _key("decision_id"),
     Column("type", Text, nullable=False),
+    Column("act", Text, nullable=False, server_default="invite"),
+    Column("command", Text),
+    Column("subject", exact(), nullable=False, server_default=""),
+    Column("members", Text, nullable=False, server_default="[]"),
     Column("decided_at", Text, nullable=False),
     Column("decided_ms", BigInteger, nullable=False),
-    Column("group_id", exact(), nullable=False),
+    Column("group_id", exact()),
     Column("group_type", Text),
     Column("inviter_id", Text),
     Column("invitee_ids", Text, nullable=False),
@@ -137,8 +141,13 @@ DECISIONS = Table(
     Column("elapsed_us", BigInteger),
     Column("correlation_id", Text),
     Index("decisions_of_group", "provider", "app", "group_id", "decided_ms"),
+    Index("decisions_of_subject", "provider", "app", "subject", "decided_ms"),
+    Index("decisions_by_time", "decided_ms"),
 )
-"""Lists and objects (``invitee_ids``, ``refused``, ``rules``, ``shadow``, ``facts``) are JSON text."""
+"""One row for each question. ``subject`` is the event's, ``members`` the people the question is about,
+``group_id`` absent where the act has none; ``inviter_id`` and ``invitee_ids`` are those of invitations.
+Lists and objects (``members``, ``invitee_ids``, ``refused``, ``rules``, ``shadow``, ``facts``) are JSON text.
+"""
 
 
 def _view(name: str, *columns: str) -> TableClause:

@@ -300,7 +300,9 @@ async def test_a_decision_is_one_row_however_often_it_comes(told: Told) -> None:
         "inviter_id": "leckie",
         "invitee_ids": ["jared", "bob"],
     }
-    decided = event("group.invite.decided", {**asked, "decision": DECISION}, 1_700_000_000_000 << 16, "d1")
+    origin = {"command": "group.callbackbeforeinvitejoingroup"}
+    data = {**asked, "decision": DECISION, "origin": origin}
+    decided = event("group.invite.decided", data, 1_700_000_000_000 << 16, "d1")
     await told.apply([decided, decided])
     await told.apply([decided])
     (row,) = await recent_decisions(told.store, group_id="g1")
@@ -309,6 +311,10 @@ async def test_a_decision_is_one_row_however_often_it_comes(told: Told) -> None:
         "app": "1400000000",
         "decision_id": "d1",
         "type": "im.group.invite.decided.v1",
+        "act": "invite",
+        "command": "Group.CallbackBeforeInviteJoinGroup",
+        "subject": "group/g1",
+        "members": ["jared", "bob"],
         "decided_at": TIMES[0],
         "decided_ms": 1_700_000_000_000,
         **asked,
@@ -349,3 +355,30 @@ async def test_a_decision_without_rules_has_its_fallback(told: Told) -> None:
         for row in found
     ] == [("e1", None, "no rules", {"effect": "deny"}, [], {})]
     assert len(await recent_decisions(told.store, decision_id="e0")) == 1
+
+
+async def test_decisions_of_every_act_are_found_by_act_subject_and_group(told: Told) -> None:
+    origin = {"command": "Group.CallbackBeforeSendMsg"}
+    message = event(
+        "message.send.decided", {"group_id": "g1", "origin": origin, "decision": DECISION}, 3 << 16, "d3"
+    )._replace(subject="conversation/sg_g1")
+    creation = event(
+        "group.create.decided", {"members": [{"user_id": "ada"}], "decision": DECISION}, 2 << 16, "d2"
+    )._replace(subject="user/ada")
+    await told.apply([message, creation])
+    await told.that(("invite.decided", {"invitee_ids": ["bob"], "decision": DECISION}))
+
+    async def found(**asked: str) -> list[Any]:
+        rows = await recent_decisions(told.store, limit=9, **asked)
+        return [(row["act"], row["subject"], row["group_id"], row["members"]) for row in rows]
+
+    invited = ("invite", "group/g1", "g1", ["bob"])
+    sent: Any = ("send_message", "conversation/sg_g1", "g1", [])
+    created = ("create_group", "user/ada", None, ["ada"])
+    assert await found() == [invited, sent, created]
+    assert await found(act="send_message") == [sent]
+    assert await found(subject="user/ada") == [created]
+    assert await found(group_id="g1") == [invited, sent]
+    assert await found(act="create_group", group_id="g1") == []
+    (row,) = await recent_decisions(told.store, act="send_message")
+    assert (row["command"], row["inviter_id"], row["invitee_ids"]) == (origin["command"], None, [])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,7 @@ FACTS = {
     "left": Fact("member.left", {"members": members}),
     "kicked": Fact("member.kicked", {"members": members}, {"operator_id": user}),
     "decided": Fact("invite.decided", {"invitee_ids": users, "decision": decision}, {"inviter_id": user}),
+    "join": Fact("join.decided", {"user_id": user, "decision": decision}, {"group_type": texts}),
 }
 
 
@@ -147,8 +149,9 @@ class Tables:
             rows = await self._rows(table, app)
             found = {tuple(row[name] for name in names): _written(table.name, row) for row in rows}
             assert found == expected[table.name]
-        decided = {each.id for each in events if each.type == "im.group.invite.decided.v1"}
-        assert {row["decision_id"] for row in await self._rows(DECISIONS, app)} == decided
+        decided = {each.id: _asked(each) for each in events if each.type.endswith(".decided.v1")}
+        rows = await self._rows(DECISIONS, app)
+        assert {row["decision_id"]: (row["act"], orjson.loads(row["members"])) for row in rows} == decided
 
     async def _compare_views(self, app: str, events: Sequence[Envelope]) -> None:
         groups = current(events)
@@ -180,6 +183,13 @@ class Tables:
 
 def _group(row: Row) -> tuple[str, str, str]:
     return row["provider"], row["app"], row["group_id"]
+
+
+def _asked(event: Envelope) -> tuple[str, list[str]]:
+    """Return the act of a decision, and whom it is about."""
+    if event.type == "im.group.join.decided.v1":
+        return "join", [event.data["user_id"]]
+    return "invite", event.data["invitee_ids"]
 
 
 def _said(row: Row, names: Sequence[str]) -> dict[str, Any]:

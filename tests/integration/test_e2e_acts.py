@@ -223,3 +223,17 @@ def test_each_decision_is_an_event_that_names_its_rule_and_facts(ruled: Ruled) -
     )
     assert found[0]["facts"]["message.text"] == LINK
     assert [rule["id"] for rule in found[0]["rules"] if rule["matched"]] == ["no-links"]
+
+
+def test_decisions_of_any_act_are_in_the_tables(ruled: Ruled) -> None:
+    case = CASES[0]
+    ruled.ask(case)
+
+    def recorded() -> list[dict[str, Any]]:
+        listed = imbridge("decisions", "list", "--act", "send_message", "--json", env=ruled.env).json()
+        return [one for one in listed if (one["command"], one["sent"]) == (case.command, "deny")]
+
+    latest = until(recorded, "the decision is in the tables")[0]
+    assert latest["reason_text"] == "no links"
+    assert latest["subject"].startswith("conversation/")
+    assert [rule["id"] for rule in latest["rules"] if rule["matched"]] == ["no-links"]

@@ -1,5 +1,6 @@
 """The command line by itself: refusals, exit codes, times, what is printed. Nothing is running."""
 
+import asyncio
 import io
 import sys
 from pathlib import Path
@@ -14,10 +15,14 @@ from bridge.config import load_settings
 from bridge.errors import UsageError
 from bridge.log.clock import wall_ms
 from bridge.main.service import Started
+from consumers.projections.decisions import DecisionsProjection
 from consumers.rules import PublishReport
+from consumers.store.opening import store_for
 from schemas.catalog import Catalog
+from schemas.envelope import Envelope
 from schemas.topics import TOPICS
 from tests.command_line import Said, imbridge
+from tests.consuming import event, key
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m\x7f\r\nnick\u202e"
 TOPIC = "im.group.v1"
@@ -56,6 +61,7 @@ def steers_no_terminal(text: str) -> bool:
         (["replay", "plan", "im.user.v1", "--to-projection", "groups"], "does not read im.user.v1"),
         (["replay", "run", TOPIC, "--to-topic", TOPIC, "--rate", "0"], "--rate"),
         (["replay", "run", TOPIC, "--to-projection", "groups", "--rate", "5"], "a rewind has no --rate"),
+        (["decisions", "list", "--act", "send_mesage"], "send_mesage is no act; known: add_friend, "),
         (["dlq", "show", "0123"], "no dead letter 0123"),
         (["dlq", "redrive", "0123", "--execute"], "no dead letter 0123"),
         (["rules", "rollback", "7"], "version 7 of the set default is not on record"),
@@ -104,6 +110,38 @@ def test_an_empty_bridge_is_looked_at_without_complaint(env: dict[str, str]) -> 
     assert imbridge("dlq", "list", "--json", env=env).json() == []
     assert "none" in imbridge("dlq", "list", env=env).out
     assert imbridge("rules", "status", "--json", env=env).json()["sets"] == []
+
+
+def test_decisions_are_listed_by_act_subject_and_group(env: dict[str, str]) -> None:
+    answer = {"wanted": "deny", "sent": "deny", "reason": {"text": "no links"}}
+    about = {"group_id": "g1", "decision": answer, "origin": {"command": "Group.CallbackBeforeSendMsg"}}
+    sent = event("message.send.decided", about, 2 << 16, "e2")._replace(subject="conversation/sg_g1")
+    asked = {"group_id": "g1", "user_id": HOSTILE, "decision": answer}
+    data_dir = Path(env["IMBRIDGE_DATA_DIR"])
+    data_dir.mkdir()
+    asyncio.run(_decided(data_dir, sent, event("group.join.decided", asked, 1 << 16)))
+
+    def acts(*words: str) -> list[str]:
+        return [one["act"] for one in imbridge("decisions", "list", "--json", *words, env=env).json()]
+
+    assert acts() == acts("--group", "g1") == ["send_message", "join"]
+    assert acts("--act", "join") == acts("--subject", "group/g1") == ["join"]
+    assert acts("--act", "join", "--subject", "conversation/sg_g1") == []
+    (said,) = imbridge("decisions", "list", "--act", "join", "--json", env=env).json()
+    assert said["members"] == [HOSTILE]
+    shown = imbridge("decisions", "list", env=env).out
+    assert all(
+        word in shown for word in ("send_message", "conversation/sg_g1", "join", "group/g1", "no links")
+    )
+    assert steers_no_terminal(shown)
+
+
+async def _decided(data_dir: Path, *decisions: Envelope) -> None:
+    store = store_for(f"sqlite:///{data_dir / 'imbridge.sqlite'}")
+    await store.open()
+    claim = await store.claim(key("decisions"), "test")
+    await store.commit(claim, 1, DecisionsProjection().effects(decisions))
+    await store.close()
 
 
 def test_rules_whose_own_test_fails_are_refused_with_4(env: dict[str, str], tmp_path: Path) -> None:

@@ -2,19 +2,28 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from bridge.errors import PoisonRecord
 from consumers.projections.base import Projection
-from consumers.projections.decisions import DecisionsProjection
+from consumers.projections.decisions import DecisionsProjection, decided
 from consumers.projections.groups import GroupsProjection
 from consumers.projections.known import PROJECTIONS
+from schemas.callback import Callback
+from schemas.catalog import CommandSpec
+from schemas.catalog_readme import EVENTS
 from schemas.topics import TOPICS
 from tests.consuming import event
+from tests.samples import CATALOG, SAMPLES, Sample, decision_on, receive
 
 MEMBERS = [{"user_id": "u1"}]
 ANSWER = {"wanted": "allow", "sent": "allow"}
 OPENIM = "/im/openim/openim"
+
+
+BEFORE = [spec for spec in CATALOG if spec.phase == "before"]
+ASKED = [sample for sample in SAMPLES if (spec := sample.spec()) is not None and spec.phase == "before"]
 
 
 def rows(projection: Projection, *events: Any) -> int:
@@ -82,11 +91,65 @@ def test_a_wrong_shape_is_named(name: str, data: dict[str, Any], why: str) -> No
         ({"decision": {**ANSWER, "elapsed_us": 2**63}}, "elapsed_us is no 64-bit integer"),
         ({"decision": {**ANSWER, "facts": []}}, "facts must be an object, got a list"),
         ({"decision": ANSWER, "invitee_ids": [1]}, "invitee_ids must be text, got an integer"),
+        ({"decision": ANSWER, "invitee_ids": [{"id": "a"}]}, "user_id is missing"),
+        ({"decision": ANSWER, "origin": {"command": 7}}, "command must be text, got an integer"),
+        ({"decision": ANSWER, "group_id": ["g"]}, "group_id must be text, got a list"),
     ],
 )
 def test_a_wrong_decision_is_named(data: dict[str, Any], why: str) -> None:
     with pytest.raises(PoisonRecord, match=f"^{why}$"):
         DecisionsProjection().effects([event("group.invite.decided", {"group_id": "g", **data})])
+
+
+def asked_as(callback: Callback, spec: CommandSpec) -> None:
+    """Check that the row of a decision says of its question what the rules were told of it."""
+    question = spec.question(callback)
+    (effect,) = DecisionsProjection().effects([spec.decided(question, decision_on(spec), callback.moment)])
+    (row,) = effect.rows
+    found = {name: row[name] for name in ("act", "command", "subject", "group_id", "inviter_id")}
+    assert found == {
+        "act": question.act,
+        "command": spec.name,
+        "subject": question.subject,
+        "group_id": question.data.get("group_id"),
+        "inviter_id": question.data.get("inviter_id"),
+    }
+    assert orjson.loads(row["members"]) == list(question.members)
+    invited = question.members if question.act == "invite" else ()
+    assert orjson.loads(row["invitee_ids"]) == list(invited)
+
+
+@pytest.mark.parametrize("spec", BEFORE, ids=lambda spec: spec.name)
+def test_every_act_a_vendor_asks_about_has_its_row(spec: CommandSpec) -> None:
+    row = spec.row
+    target = f"/?{row.example_query}" if row.provider == "tencent" else f"/openim/{row.name}"
+    asked_as(receive(target, row.example_headers, orjson.dumps(row.example)), spec)
+
+
+@pytest.mark.parametrize("sample", ASKED, ids=lambda sample: f"{sample.provider}-{sample.name}")
+def test_the_row_of_every_sampled_question_says_what_was_asked(sample: Sample) -> None:
+    spec = sample.spec()
+    assert spec is not None
+    asked_as(sample.callback(), spec)
+
+
+def test_every_type_of_decision_there_is_is_kept() -> None:
+    assert decided().keys() == {path.stem for path in EVENTS.glob("*.decided.v1.json")}
+    assert set(DecisionsProjection().types) == decided().keys()
+
+
+def test_a_decision_on_a_command_this_version_does_not_know_keeps_the_name_as_sent() -> None:
+    data = {"decision": ANSWER, "origin": {"command": "Group.CallbackBeforePaint"}}
+    (effect,) = DecisionsProjection().effects([event("group.update.decided", data)])
+    assert [(row["act"], row["command"]) for row in effect.rows] == [
+        ("update_group", "Group.CallbackBeforePaint")
+    ]
+
+
+def test_a_decision_whose_subject_no_database_can_hold_is_named() -> None:
+    wrong = event("message.send.decided", {"decision": ANSWER})._replace(subject="conversation/a\0b")
+    with pytest.raises(PoisonRecord, match="subject contains a NUL character"):
+        DecisionsProjection().effects([wrong])
 
 
 @pytest.mark.parametrize(
