@@ -119,7 +119,7 @@ class SegmentLog:
         self._queued_bytes = queued
         self._queued_records += count
         if not self._gathered:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather_on)
         self._gathered.append(Append(done, count, data, newest_ms))
 
     async def append(self, records: Sequence[Record]) -> Sequence[Position]:
@@ -170,8 +170,12 @@ class SegmentLog:
             f"{self.directory}: try again"
         )
 
+    def _gather_on(self) -> None:
+        """Let the loop look at its sockets once more: what arrived while the first was parsed comes along."""
+        self._loop.call_soon(self._hand_over)
+
     def _hand_over(self) -> None:
-        """Give the writer all that was gathered in this turn of the loop: one wake-up, one batch."""
+        """Give the writer all that was gathered: one wake-up, one batch."""
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._writer.put(gathered)
