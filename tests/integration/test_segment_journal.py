@@ -91,18 +91,23 @@ async def test_appends_that_wait_together_become_one_batch_in_the_order_of_submi
     assert numbers(stored(journal_directory(tmp_path, 1))) == list(range(41))
 
 
-async def test_what_comes_a_turn_of_the_loop_later_shares_the_sync(
+async def test_what_comes_a_turn_of_the_loop_later_is_handed_over_with_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    handed: list[int] = []
+    put = Writer.put
+
+    def seen(writer: Writer, appends: list[Append]) -> None:
+        handed.append(len(appends))
+        put(writer, appends)
+
+    monkeypatch.setattr(Writer, "put", seen)
     async with opened(tmp_path) as journal:
-        held = Held(monkeypatch)
         first = submit(journal, record(0))
         await asyncio.sleep(0)
         second = submit(journal, record(1))
-        await reached(lambda: held.begun == 1)
-        held.release()
         await asyncio.gather(first, second)
-        assert held.begun == 1
+    assert handed == [2]
 
 
 async def test_nothing_is_seen_before_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
