@@ -133,7 +133,7 @@ def flooding(bridge: Bridge, connections: int, rate: float, seconds: float) -> I
     """Send after-callbacks at ``rate``, answered or not, and yield what tells the figures in the end."""
     port = bridge.ingress.rpartition(":")[2]
     options = ["--connections", str(connections), "--rate", str(rate), "--seconds", str(seconds)]
-    command = ["nice", "-n", "5", sys.executable, "-m", "tests.bench.load", port, *options]
+    command = ["nice", "-n", "15", sys.executable, "-m", "tests.bench.load", port, *options]
     with pinned(other_cores()):
         child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
