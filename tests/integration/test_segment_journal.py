@@ -35,6 +35,7 @@ from bridge.log.segments import (
 from bridge.log.segments.format import pack_block
 from bridge.log.segments.layout import journal_directory, segment_offsets, segment_path
 from bridge.log.segments.slots import SLOT_BYTES
+from bridge.log.segments.writer import Append, Writer
 from tests.segment_log import (
     SECONDS,
     SEGMENT,
