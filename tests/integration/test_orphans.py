@@ -20,6 +20,7 @@ from tests.integration.callers import Callers
 from tests.looking import members, on_kafka
 from tests.parts import KafkaServer
 from tests.process_kit import Bridge, environment, running, until
+from tests.segment_log import append
 from tests.workers_kit import journal_of, kill, pids_of, service, users_in
 
 SEGMENT = 64 * 1024
@@ -246,7 +247,7 @@ async def test_adoption_shows_readers_what_was_synced_and_no_longer_published(tm
 async def test_adoption_forgets_what_was_relayed_and_is_old_and_nothing_else(tmp_path: Path) -> None:
     written = await journal(tmp_path)
     for _ in range(20):
-        await written.append(records(10))
+        await append(written, *records(10))
     await written.close()
     brief = settings_of(tmp_path, keep_seconds=0.001)
     for relayed, forgets in ((None, False), (100, True), (200, True)):
