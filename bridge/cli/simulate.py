@@ -47,9 +47,11 @@ def simulate(
     request_ids: Annotated[
         bool, typer.Option("--request-ids", help="Tencent: name each callback in the URL (RequestID).")
     ] = False,
-    token: Annotated[str, typer.Option(help="Tencent: sign with this token.")] = "",
+    token: Annotated[str, typer.Option(help="Tencent: sign with this token.", envvar="SIMULATE_TOKEN")] = "",
     app: Annotated[str, typer.Option(help=f"Tencent: the SdkAppid; {_APP} if not given.")] = "",
-    path_secret: Annotated[str, typer.Option(help="OpenIM: the secret in the path.")] = "",
+    path_secret: Annotated[
+        str, typer.Option(help="OpenIM: the secret in the path.", envvar="SIMULATE_PATH_SECRET")
+    ] = "",
     timeout: Annotated[
         float, typer.Option(min=0.1, max=15, help="OpenIM: seconds a callback may take (webhooks.yml).")
     ] = TIMEOUT_SECONDS,
