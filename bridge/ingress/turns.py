@@ -58,6 +58,8 @@ class Turns:
 
     def line_up(self, begin: Callable[[], None], size: int) -> None:
         """Have ``begin`` called in a later turn, behind all that lined up before."""
+        if not self._read:  # its head was read in an earlier turn: nothing else may bring about the next one
+            self.read(None)
         self._line.append((begin, size))
         self._room -= size
         self._state.waiting += 1

@@ -59,6 +59,21 @@ async def test_nobody_overtakes_the_line() -> None:
     assert not turns.admits(1), "b is still in line"
 
 
+async def test_what_lines_up_is_begun_though_nobody_sends_another_request() -> None:
+    state, begun = IngressState(), list[int]()
+    turns = Turns(state, per_turn=1)
+    for _ in range(3):
+        read(turns)  # three heads, whose bodies come later
+    await asyncio.sleep(0)
+    assert turns.admits(1)
+    for number in range(2):
+        assert not turns.admits(1)
+        turns.line_up(lambda number=number: begun.append(number), 1)  # type: ignore[misc]
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert (begun, state.waiting) == ([0, 1], 0)
+
+
 async def test_bodies_in_line_are_bounded_in_bytes() -> None:
     turns = Turns(IngressState(), per_turn=0, line_bytes=100)
     turns.line_up(lambda: None, 60)
