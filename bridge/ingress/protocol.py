@@ -356,10 +356,11 @@ class CallbackConnection(BaseProtocol):
             self._content.set_exception(ConnectionResetError("the caller ended the connection"))
 
     def _close(self) -> None:
+        """Close once what was written is sent, for which there is a time; until then it makes no room."""
         self._ending = True
         self._queue.clear()
-        self._deadline = self._in(self._host.limits.body_seconds)
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._deadline, self.idle_since = self._in(self._host.limits.body_seconds), _NEVER
             self.transport.close()
 
     def _linger(self, transport: asyncio.Transport) -> None:
