@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -81,6 +82,27 @@ async def test_waits_between_starts_grow_and_a_stop_ends_them(
     assert max(waited[:2]) <= 0.2
     assert max(waited) > 10 * waited[0]
     assert max(waited) <= 10.0
+
+
+async def test_a_stop_while_the_process_is_being_started_is_told_behind_its_duty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = tmp_path / "waits"
+    waits.write_text("#!/bin/sh\nread duty; read order; echo $order > $0.told\n")
+    waits.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(waits))
+    starting = asyncio.create_subprocess_exec
+    child = made(tmp_path)
+
+    async def start(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await starting(*words, **options)
+        child.stop(1.5)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    async with asyncio.timeout(20):
+        assert await child.run()
+    assert (tmp_path / "waits.told").read_bytes() == order_line(Stop(1.5))
 
 
 def test_what_is_told_is_read_as_it_was_said(tmp_path: Path) -> None:

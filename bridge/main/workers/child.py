@@ -39,6 +39,7 @@ class Child:
         self._seen: Look | None = None
         self._backoff = Backoff(0.1, 10.0)
         self._stopping = asyncio.Event()
+        self._last: Stop | Hurry | None = None
         self._deaths = 0
         self._last_words = ""
         self._failed = False
@@ -78,13 +79,11 @@ class Child:
 
     def stop(self, seconds: float) -> None:
         """Stop the process in order, within so many seconds, and start no other."""
-        self._stopping.set()
-        self._tell(Stop(seconds))
+        self._end(Stop(seconds))
 
     def hurry(self) -> None:
         """Let the process end now, whatever it is about."""
-        self._stopping.set()
-        self._tell(Hurry())
+        self._end(Hurry())
 
     def kill(self) -> None:
         """End the process without its help."""
@@ -116,7 +115,7 @@ class Child:
         except OSError as error:  # no memory, no processes left: as if it had ended at once
             _log.error("worker.not_started", worker=self.name, reason=str(error))
             return _NOT_STARTED
-        self._tell_first(process)
+        self._tell_first()
         looking = asyncio.create_task(self._keep_looking(process))
         try:
             return await process.wait()
@@ -137,14 +136,24 @@ class Child:
             start_new_session=True,
         )
 
-    def _tell_first(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdin is not None:
-            process.stdin.write(duty_line(self._duty))
+    def _tell_first(self) -> None:
+        """Tell the process its duty, and to end if that was said while it was being started."""
+        self._write(duty_line(self._duty))
+        if self._last is not None:
+            self._tell(self._last)
+
+    def _end(self, order: Stop | Hurry) -> None:
+        self._last = order
+        self._stopping.set()
+        self._tell(order)
 
     def _tell(self, order: Order) -> None:
+        self._write(order_line(order))
+
+    def _write(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
             with suppress(ConnectionError, RuntimeError):  # it ended meanwhile: its successor is told anew
-                self._process.stdin.write(order_line(order))
+                self._process.stdin.write(line)
 
     async def _keep_looking(self, process: asyncio.subprocess.Process) -> None:
         """Look every second, and end a process whose loop has stood still for a minute."""
