@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +15,9 @@ from bridge.config import Settings, TencentSettings
 from bridge.errors import ConfigurationError
 from bridge.main.service import Role
 from bridge.main.workers.child import Child
+from bridge.main.workers.looking import Window
 from bridge.main.workers.orders import Accept, Duty, Hurry, Stop, duty_line, order_line, read_duty, read_order
+from bridge.main.workers.supervisor import Supervisor
 
 
 def made(place: Path, ended: Callable[[str], None] = lambda _: None) -> Child:
@@ -103,6 +105,58 @@ async def test_a_stop_while_the_process_is_being_started_is_told_behind_its_duty
     async with asyncio.timeout(20):
         assert await child.run()
     assert (tmp_path / "waits.told").read_bytes() == order_line(Stop(1.5))
+
+
+async def test_what_a_process_counted_is_not_told_once_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = tmp_path / "waits"
+    waits.write_text("#!/bin/sh\nread duty; read order\n")
+    waits.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(waits))
+    answered = asyncio.Event()
+
+    async def late(_: Window) -> str:
+        await answered.wait()
+        return "counted_total 1.0"
+
+    monkeypatch.setattr(Window, "metrics", late)
+    child = made(tmp_path)
+    task = asyncio.create_task(child.run())
+    await until(lambda: child.part().details["pid"])
+    asking = asyncio.create_task(child.metrics())
+    await asyncio.sleep(0)
+    child.stop(1.0)
+    await task
+    answered.set()
+    assert await asking is None
+
+
+async def test_what_one_process_counted_is_kept_before_another_has_answered(tmp_path: Path) -> None:
+    supervisor = Supervisor(Settings(data_dir=tmp_path), frozenset({Role.INGRESS}))
+    quick, slow = Told("worker 1", "counted_total 5.0"), Told("worker 2", "counted_total 1.0")
+    quick.answers.set()
+    supervisor._workers = cast("dict[int, Child]", {1: quick, 2: slow})
+    scraping = asyncio.create_task(supervisor._scrape())
+    await until(quick.asked.is_set)
+    supervisor._merging.ended("worker 1")
+    slow.answers.set()
+    await scraping
+    quick.says = quick.says.replace("5.0", "2.0")  # its successor's
+    assert b"counted_total 8.0" in await supervisor.metrics()
+
+
+class Told:
+    """A process that tells what it counted when it is let."""
+
+    def __init__(self, name: str, says: str) -> None:
+        self.name, self.says = name, f"# TYPE counted_total counter\n{says}\n"
+        self.answers, self.asked = asyncio.Event(), asyncio.Event()
+
+    async def metrics(self) -> str:
+        await self.answers.wait()
+        self.asked.set()
+        return self.says
 
 
 def test_what_is_told_is_read_as_it_was_said(tmp_path: Path) -> None:

@@ -93,8 +93,10 @@ class Child:
                 self._process.kill()
 
     async def metrics(self) -> str | None:
-        """Return what the process counts, None when it does not say."""
-        return await self._window.metrics() if self._process is not None else None
+        """Return what the process counts, None when it does not say or is gone by then."""
+        process = self._process
+        told = await self._window.metrics() if process is not None else None
+        return told if process is self._process else None
 
     def part(self) -> Part:
         """Return how the process is, for operators."""

@@ -187,11 +187,13 @@ class Supervisor:
             await self._scrape()
 
     async def _scrape(self) -> None:
-        children = self._children
-        told = await asyncio.gather(*(child.metrics() for child in children))
-        for child, exposition in zip(children, told, strict=True):
-            if exposition is not None:
-                self._merging.told(child.name, exposition)
+        await asyncio.gather(*(self._ask(child) for child in self._children))
+
+    async def _ask(self, child: Child) -> None:
+        """Take what a process counts as soon as it says so: once it is gone that would count twice."""
+        exposition = await child.metrics()
+        if exposition is not None:
+            self._merging.told(child.name, exposition)
 
     async def _shut_down(self, tasks: Mapping[Child, "asyncio.Task[bool]"]) -> list[str]:
         """Stop the workers, then what moves on what they wrote, under one deadline; return what was left."""
