@@ -99,10 +99,12 @@ class AfterPath:
         try:
             done = self._guard.remember(key, waiting.done) if key else waiting.done
             journal.submit(_records(topic, envelopes, callback), done)
-        except LogError as error:
+        except Exception as error:
             if key:
                 self._guard.forget(key)
-            return self._not_stored(provider, command, error)
+            if isinstance(error, LogError):
+                return self._not_stored(provider, command, error)
+            raise
         state.waiting += 1
         return waiting
 

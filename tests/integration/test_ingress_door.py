@@ -227,6 +227,16 @@ async def test_a_repeat_of_what_could_not_be_stored_is_refused_with_it_and_store
         assert len(bed.journal.records) == 2
 
 
+async def test_what_a_bug_of_ours_kept_from_the_journal_is_stored_when_it_comes_again() -> None:
+    async with running(providers=DOORS, journal=ShelfJournal(error=RuntimeError("a bug"))) as bed:
+        target = tencent(JOIN)
+        assert (await bed.post(target, joined())).status == 503
+        bed.journal.error = None
+        assert (await bed.post(target, joined())).status == 200
+        assert len(bed.journal.records) == 1
+        assert bed.ingress.status().waiting == 0
+
+
 @pytest.mark.parametrize("body", [joined(EventTime="1670574414124"), joined(GroupId="h")])
 async def test_another_body_under_the_same_signature_is_another_event(body: bytes) -> None:
     async with running(providers=DOORS) as bed:
