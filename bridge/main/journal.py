@@ -105,7 +105,7 @@ class JournalKeeper:
         JOURNAL_FULL.set(journal.is_full())
         try:
             await asyncio.to_thread(self._forget, journal)
-        except LogError as error:
+        except (LogError, OSError) as error:
             _log.warning("journal.not_forgotten", reason=str(error))
 
     def _forget(self, journal: SegmentLog) -> None:
