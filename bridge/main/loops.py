@@ -18,16 +18,22 @@ _YOUNG: Final = 20_000
 def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work to its end on uvloop where it is installed; return what it returns.
 
-    What is loaded by now is never looked at again for garbage, and what is new less often than Python would:
-    nothing on the way of a callback makes cycles, and looking took 3 to 5 % of the time of each.
     What a driver leaves behind of a task nobody waits for is a log line like all others.
+    """
+    settle_collector()
+    with asyncio.Runner(loop_factory=_fastest()) as runner:
+        runner.get_loop().set_exception_handler(_say)
+        return runner.run(work)
+
+
+def settle_collector() -> None:
+    """Never look for garbage again at what is there by now, and at what is new less often than Python would.
+
+    Nothing on the way of a callback makes cycles, and looking took 3 to 5 % of the time of each.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
-    with asyncio.Runner(loop_factory=_fastest()) as runner:
-        runner.get_loop().set_exception_handler(_say)
-        return runner.run(work)
 
 
 def _fastest() -> Callable[[], asyncio.AbstractEventLoop]:

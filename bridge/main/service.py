@@ -1,7 +1,6 @@
 """The running process: parts started in order, watched, stopped in reverse under one deadline."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from bridge.log.segments import SegmentLog
 from bridge.main.doors import refuse_open_doors
 from bridge.main.journal import JournalKeeper
 from bridge.main.lookout import Lookout, Probe
+from bridge.main.loops import settle_collector
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
 from bridge.main.orphans import Orphans
 from bridge.main.parts import ingress_parts, rules_part
@@ -37,7 +37,6 @@ from schemas.topics import OPS
 _log = logger("process")
 _CLOSE_SECONDS: Final = 5.0
 _READY_POLL_SECONDS: Final = 0.02
-_GC_THRESHOLDS: Final = (5000, 20, 100)
 
 
 class Role(StrEnum):
@@ -121,7 +120,7 @@ class Service:
             started = await self._start(running, await self._open_ops(ops))
             _log.info(self._says.started, roles=sorted(self._roles), **started._asdict())
             self._started = True
-            _settle_collector()
+            settle_collector()  # what the start made stays, too
             if announce:
                 announce(started)
             failure = await self._until_over(running)
@@ -275,13 +274,6 @@ class Service:
         if self._store is not None:
             await self._store.close()
         return left
-
-
-def _settle_collector() -> None:
-    """Leave what start-up made out of later collections, and collect less often: up to a tenth faster."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _ask(store: Store) -> None:
