@@ -17,6 +17,7 @@ from bridge.log.dead_letters import dead_letter
 from bridge.relay.ahead import ReadAhead
 from bridge.relay.source import Source, Target
 from bridge.relay.status import RelayStatus, State
+from bridge.stopping import until_stopped
 from bridge.telemetry import (
     DEAD_LETTERS,
     RELAY_LAG_RECORDS,
@@ -96,7 +97,7 @@ class Relay:
         lock = await self._obtain_lock()
         if lock is not None:
             with lock:
-                await self._until_stopped()
+                await until_stopped(self._relay(), self._stopping, self._drain_seconds)
         self._state, self._reason = "stopped", ""
         status = self.status()
         say = _log.warning if status.lag_records and lock is not None else _log.info
@@ -114,19 +115,6 @@ class Relay:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOCK_SECONDS)
         return None
-
-    async def _until_stopped(self) -> None:
-        work = asyncio.create_task(self._relay())
-        stopped = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait((work,), timeout=self._drain_seconds)
-        finally:
-            work.cancel()
-            stopped.cancel()
-            results = await asyncio.gather(work, stopped, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
 
     async def _relay(self) -> None:
         """Relay to the end, again and again, while nobody says stop; then until nothing is left."""

@@ -11,6 +11,7 @@ from bridge.backoff import Backoff
 from bridge.errors import LogError
 from bridge.log.base import Log
 from bridge.log.clock import wall_ms
+from bridge.stopping import until_stopped
 from bridge.telemetry import RULES_AGE_SECONDS, RULES_REJECTED, RULES_VERSION, logger
 from consumers.rules.answering import Answering
 from consumers.rules.following import Seen, follow
@@ -24,6 +25,7 @@ from consumers.rules.topic import TopicState
 from schemas.decisions import Decision, Question
 
 _PROBLEMS_LOGGED = 10
+_FINISH_SECONDS = 1.0  # more than a read takes; a log that does not answer is not waited for
 _log = logger("rules")
 
 
@@ -77,6 +79,11 @@ class RulesConsumer:
     async def run(self) -> None:
         """Serve the set on disk, then follow the topic until stopped; a log that is away is waited for."""
         await self._restore_from_disk()
+        await until_stopped(self._follow(), self._stop, _FINISH_SECONDS)
+        if self._connected:
+            await self._note_seen(now=True)
+
+    async def _follow(self) -> None:
         while not self._stop.is_set():
             try:
                 async with aclosing(follow(self._log, self._stop, self._now_ms)) as following:
@@ -85,8 +92,6 @@ class RulesConsumer:
             except LogError as error:
                 self._lose(error)
                 await self._backoff.pause(self._stop)
-        if self._connected:
-            await self._note_seen(now=True)
 
     async def _restore_from_disk(self) -> None:
         kept = await self._keeper.load()

@@ -291,6 +291,22 @@ async def test_a_log_that_refuses_to_say_anything_is_waited_for(log: UnsteadyLog
         await until(lambda: consumer.status().connected)
 
 
+async def test_it_stops_soon_though_the_log_does_not_answer(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    class Mute(UnsteadyLog):
+        async def bounds(self, _: str) -> Mapping[int, Bounds]:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    consumer = RulesConsumer(Mute(), directory=tmp_path)
+    work = asyncio.create_task(consumer.run())
+    await asked.wait()
+    consumer.stop()
+    await asyncio.wait_for(work, following_module.REQUEST_SECONDS / 2)
+
+
 async def test_before_the_first_reading_it_is_ready_only_after_its_grace(
     log: UnsteadyLog, tmp_path: Path
 ) -> None:
