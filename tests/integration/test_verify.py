@@ -97,15 +97,17 @@ def doubled(records: list[Record], entries: Sequence[Entry]) -> list[Record]:
 def swapped(records: list[Record], entries: Sequence[Entry]) -> list[Record]:
     """Exchange two neighbours of one key, the second sent after the first was acknowledged."""
     times = {str(entry.marker): entry for entry in entries}
+    able = set(plain(records, entries))
     last: dict[tuple[str, str | None], int] = {}
-    for place in plain(records, entries):
-        record = records[place]
+    for place, record in enumerate(records):
         before = last.get((record.topic, record.key))
-        if before is not None and times[marker(record)].sent_ns > times[marker(records[before])].acked_ns:
-            exchanged = list(records)
-            exchanged[before], exchanged[place] = records[place], records[before]
-            return exchanged
         last[record.topic, record.key] = place
+        if before is None or not {before, place} <= able:
+            continue
+        if times[marker(record)].sent_ns > times[marker(records[before])].acked_ns:
+            exchanged = list(records)
+            exchanged[before], exchanged[place] = record, records[before]
+            return exchanged
     raise AssertionError("no two events of one key were told one after the other")
 
 
