@@ -45,7 +45,12 @@ class Share:
         self.held += size
         return True
 
+    def give_back(self, size: int) -> None:
+        """Hold ``size`` bytes less, or nothing where that is all."""
+        size = min(size, self.held)
+        self._room.free += size
+        self.held -= size
+
     def let_go(self) -> None:
         """Give everything back."""
-        self._room.free += self.held
-        self.held = 0
+        self.give_back(self.held)

@@ -7,7 +7,7 @@ costs twice what everything else here costs; its parser is what we keep of it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -65,6 +65,7 @@ class CallbackConnection(BaseProtocol):
     """Answers the requests of one connection, one after the other."""
 
     __slots__ = (
+        "_arrived",
         "_body",
         "_busy",
         "_content",
@@ -72,6 +73,7 @@ class CallbackConnection(BaseProtocol):
         "_dispatch",
         "_ending",
         "_guest",
+        "_held",
         "_host",
         "_last",
         "_lingering",
@@ -91,7 +93,8 @@ class CallbackConnection(BaseProtocol):
         # A compressed body is taken as the bytes it is: no vendor compresses, and none can swell.
         self._parser = HttpRequestParser(self, loop, _BUFFER_BYTES, auto_decompress=False)
         self._host, self._dispatch = host, dispatch
-        self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
+        self._queue: deque[tuple[RawRequestMessage, StreamReader, int]] = deque()
+        self._held = self._arrived = 0
         self._peer = ""
         self._message: Message | None = None
         self._waiting: Waiting | None = None
@@ -153,10 +156,11 @@ class CallbackConnection(BaseProtocol):
             self._begin(*messages[0])  # what nearly every callback is
             return
         self._unknown = 0
-        self._queue.extend(messages)
+        size = len(data) + len(messages) * _MESSAGE_BYTES
+        self._line_up(messages, size)
         if upgraded or len(self._queue) > _PIPELINED:
             self._ending = True
-        if not self._share.take(len(data) + len(messages) * _MESSAGE_BYTES):
+        if not self._share.take(size):
             self._end_after(Overloaded("overload"), self._dispatch.overloaded)
         elif not self._busy:
             self._head_goes_on(data)
@@ -228,8 +232,17 @@ class CallbackConnection(BaseProtocol):
         else:
             self._unknown = 0
 
-    def _begin(self, message: RawRequestMessage, content: StreamReader) -> None:
-        self._busy = True  # before the body is read: that may let more in
+    def _line_up(self, messages: Sequence[tuple[RawRequestMessage, StreamReader]], size: int) -> None:
+        """Queue the requests; the last one holds the bytes of all that arrived since the last one before."""
+        self._arrived += size
+        for place, (message, content) in enumerate(messages, 1):
+            held = self._arrived if place == len(messages) else 0
+            self._queue.append((message, content, held))
+        if messages:
+            self._arrived = 0
+
+    def _begin(self, message: RawRequestMessage, content: StreamReader, held: int = 0) -> None:
+        self._busy, self._held = True, held  # before the body is read: that may let more in
         if content.is_eof():
             self._take(message, content.read_nowait())
             return
@@ -238,6 +251,7 @@ class CallbackConnection(BaseProtocol):
             if isinstance(opened, Reply):
                 self._send(opened, whole=False)
             elif self._share.take(content.total_bytes):
+                self._held += content.total_bytes
                 self._content, self._deadline = content, _NEVER
                 self._body = self._loop.create_task(self._read(opened, message, content))
             else:
@@ -310,8 +324,8 @@ class CallbackConnection(BaseProtocol):
     def _send(self, reply: Reply, *, whole: bool = True) -> None:
         """Write the answer; ``whole`` says that the request was read to its end."""
         message, self._message, self._busy = self._message, None, False
-        if self._share.held and not self._queue:
-            self._share.let_go()
+        if self._share.held:
+            self._give_back()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -328,6 +342,14 @@ class CallbackConnection(BaseProtocol):
             self._close()
         else:
             self._linger(transport)
+
+    def _give_back(self) -> None:
+        """Give back what the request held that is answered; with none behind it, everything."""
+        if self._queue:
+            self._share.give_back(self._held)
+        else:
+            self._share.let_go()
+            self._arrived = 0
 
     # Ending
 

@@ -178,6 +178,22 @@ async def test_requests_far_ahead_of_their_answers_end_the_connection() -> None:
         assert len(bed.journal.records) == answers
 
 
+async def test_a_caller_always_one_request_ahead_holds_no_more_than_that_request() -> None:
+    journal = ShelfJournal(held=True)
+    async with running(journal=journal, buffer_bytes=32 * 1024) as bed, bed.wire() as wire:
+        callback = request(TENCENT, JOINED)
+        wire.send(callback * 2)
+        for number in range(1, 40):
+            await until(lambda number=number: len(journal.records) == number, "the append")
+            free = bed.ingress._server.room.free
+            for part in (callback[:40], callback[40:]):
+                wire.send(part)
+                await until(lambda free=free: bed.ingress._server.room.free < free, "the next request")
+                free = bed.ingress._server.room.free
+            journal.release()
+            assert (await wire.answer()).status == 200
+
+
 @pytest.mark.parametrize(
     ("version", "asked", "told"),
     [("1.1", "close", "close"), ("1.0", "", "close"), ("1.0", "keep-alive", "keep-alive")],
