@@ -33,6 +33,7 @@ from bridge.log.segments import (
     relay_lock,
 )
 from bridge.log.segments.format import pack_block
+from bridge.log.segments.frames import encode
 from bridge.log.segments.layout import journal_directory, segment_offsets, segment_path
 from bridge.log.segments.slots import SLOT_BYTES
 from bridge.log.segments.writer import Append, Writer
@@ -148,6 +149,18 @@ async def test_a_record_that_fits_no_segment_is_refused_for_itself(tmp_path: Pat
         fitting = record(1, size=journal.max_record_bytes - 100)
         await append(journal, fitting, record(2), fitting)
     assert numbers(stored(journal_directory(tmp_path, 1))) == [1, 2, 1]
+
+
+@pytest.mark.parametrize("queue_bytes", [1000, SEGMENT])
+async def test_the_largest_record_is_taken_and_the_next_larger_one_refused(
+    tmp_path: Path, queue_bytes: int
+) -> None:
+    async with opened(tmp_path, queue_bytes=queue_bytes) as journal:
+        size = journal.max_record_bytes - len(encode(record(0, size=0)))
+        await append(journal, record(0, size=size))
+        with pytest.raises(RecordRefused):
+            submit(journal, record(1, size=size + 1))
+    assert numbers(stored(journal_directory(tmp_path, 1))) == [0]
 
 
 async def test_the_greatest_time_survives_segments_and_restarts_but_not_a_mistake(tmp_path: Path) -> None:

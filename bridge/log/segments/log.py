@@ -79,7 +79,7 @@ class SegmentLog:
     @property
     def max_record_bytes(self) -> int:
         """The largest append that is taken, in bytes as encoded."""
-        return min(self._files.capacity - BATCH_BYTES, self._queue_bytes)
+        return min(self._files.capacity, self._queue_bytes) - BATCH_BYTES
 
     def is_full(self) -> bool:
         """Say whether appends are refused since no further segment could be allocated."""
