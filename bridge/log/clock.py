@@ -31,8 +31,3 @@ class HybridClock:
     def raise_floor(self, floor_ms: int) -> None:
         """Make every later moment greater than ``floor_ms``."""
         self._last = max(self._last, (floor_ms + 1) << COUNTER_BITS)
-
-
-def sequence_of(moment: int) -> str:
-    """Return a moment as the envelope's ``sequence``: 16 hex digits, sortable as text."""
-    return f"{moment:016x}"

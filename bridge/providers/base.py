@@ -4,15 +4,13 @@ A request changes type as it gains trust: RawRequest, AuthenticRequest, Callback
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from schemas.callback import Callback
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision
-
-FORBIDDEN: Final = "forbidden"
 
 
 class RawRequest(NamedTuple):
