@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from consumers.rules.conditions import Members
 from consumers.rules.facts import MEMBER_FACTS, Values
-from consumers.rules.operators import OPERATORS, Lists, bound, operator_of
+from consumers.rules.operators import OPERATORS, Lists, bound, list_name, operator_of
 
 Match = Callable[[Values], bool | None]
 """True, False, or None where the answer hinges on a missing fact."""
 
-Members = frozenset[str]
 Select = Callable[[Values, Members], tuple[Members, Members]]
 """Of everyone: who matches for certain, and who matches for certain or hinges on a missing fact."""
 
@@ -125,11 +125,19 @@ def _picker(leaf: Mapping[str, Any], lists: Lists) -> Callable[[Members], Member
         return lambda everyone: everyone if operand else _NOBODY
     value = bound(operator, operand, lists)
     chosen = value if isinstance(value, frozenset) else frozenset((value,))
-    if operator in {"in", "on_list", "eq"}:
+    if list_name(operator, operand) and operator != "not_in":
+        return lambda everyone: _listed(everyone, chosen)
+    if operator in {"in", "eq"}:
         return lambda everyone: everyone & chosen
     if operator in {"not_in", "ne"}:
         return lambda everyone: everyone - chosen
     return _PICKERS[operator](value)
+
+
+@lru_cache(maxsize=64)
+def _listed(everyone: Members, listed: Members) -> Members:
+    """Return the members on a named list: once for all rules of a question that name it."""
+    return everyone & listed
 
 
 def _by_prefix(text: str) -> Callable[[Members], Members]:

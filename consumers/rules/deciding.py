@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from consumers.rules.acts import Asked
+from consumers.rules.conditions import Members
 from consumers.rules.facts import Values
 from consumers.rules.index import Index, Shelf
 from consumers.rules.rule import Rule
@@ -17,7 +18,7 @@ _DENY = Effect("deny")
 
 
 class Verdict(NamedTuple):
-    """What the rules resolve to, and the rules that brought it about."""
+    """What the rules resolve to, and the rules that brought it about, highest rank first."""
 
     wanted: Effect
     because: Sequence[Rule]
@@ -26,7 +27,7 @@ class Verdict(NamedTuple):
 def decide(
     index: Index, rule_set: RuleSet, question: Question, staleness_ms: int, now_ms: int, fallback: str
 ) -> Decision:
-    """Return what the rules say: every rule in scope is evaluated, none first."""
+    """Return what the rules say: every rule in scope counts, none first."""
     asked = index.ask(question)
     if asked is None:
         return Decision(_ALLOW, _ALLOW, rule_set=rule_set, staleness_ms=staleness_ms)
@@ -43,10 +44,11 @@ def decide_asked(
     if stale:
         decision = fallen_back(fallback, "needs")
         return decision._replace(rule_set=rule_set, staleness_ms=staleness_ms, outcomes=stale)
-    said = _ask(chain.from_iterable(shelf.rules for shelf in shelves), values, members, now_ms)
+    everyone = frozenset(members)
+    said = _ask(index.candidates(shelves, values, everyone), values, everyone, now_ms)
     enforced = resolve([one for one in said if one[0].mode == "enforce"], members)
     sent, because = enforceable(enforced, asked.partial)
-    teller = min(because, key=lambda rule: rule.rank, default=None)
+    teller = next(iter(because), None)
     return Decision(
         wanted=enforced.wanted,
         sent=sent,
@@ -102,8 +104,8 @@ def fallen_back(fallback: str, why: FallbackReason) -> Decision:
     return Decision(wanted=effect, sent=effect, reason_text=text, fallback=why)
 
 
-def _ask(rules: Iterable[Rule], values: Values, members: Sequence[str], now_ms: int) -> list[Said]:
-    everyone = frozenset(members)
+def _ask(rules: Iterable[Rule], values: Values, everyone: Members, now_ms: int) -> list[Said]:
+    """Return what the rules say, in their order."""
     said = []
     for rule in rules:
         try:
@@ -113,7 +115,6 @@ def _ask(rules: Iterable[Rule], values: Values, members: Sequence[str], now_ms: 
             raise
         if outcome is not None and now_ms < rule.expires_ms:
             said.append((rule, outcome))
-    said.sort(key=lambda one: one[0].rank)
     return said
 
 

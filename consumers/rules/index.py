@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from consumers.rules.acts import PROVIDERS, Act, Asked, known_acts
+from consumers.rules.conditions import Candidates, Members
 from consumers.rules.facts import SAMPLE_KEY, Get, Value, Values
 from consumers.rules.rule import Rule
 from schemas.decisions import Question
@@ -21,9 +22,9 @@ Key = tuple[Any, ...]
 
 
 class Shelf(NamedTuple):
-    """Rules with the same scope, highest rank first; ``needy`` are those that want fresh rules."""
+    """Rules with the same scope; ``needy`` are those that want fresh rules."""
 
-    rules: tuple[Rule, ...]
+    rules: Candidates
     facts: frozenset[str]
     needy: tuple[Rule, ...]
 
@@ -36,13 +37,15 @@ class Index:
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        ranked = sorted(rules, key=lambda rule: rule.rank)
+        self._ranked = ranked = sorted(rules, key=lambda rule: rule.rank)
         self._acts = {name: (act, _consulted(act, ranked)) for name, act in known_acts().items()}
-        shelves: dict[Key, list[Rule]] = defaultdict(list)
-        for rule in ranked:
+        placed: dict[Key, list[int]] = defaultdict(list)
+        for number, rule in enumerate(ranked):
             for key in _keys(rule):
-                shelves[key].append(rule)
-        self._shelves = {key: _shelf(placed) for key, placed in shelves.items()}
+                placed[key].append(number)
+        numbers = {key: tuple(some) for key, some in placed.items()}
+        made = {some: _shelf(some, ranked) for some in set(numbers.values())}
+        self._shelves = {key: made[some] for key, some in numbers.items()}
 
     def ask(self, question: Question) -> Asked | None:
         """Return the question with the facts these rules consult; None where no rule can be about it."""
@@ -68,6 +71,16 @@ class Index:
         )
         return [self._shelves[key] for key in keys if key in self._shelves]
 
+    def candidates(self, shelves: Iterable[Shelf], values: Values, everyone: Members) -> list[Rule]:
+        """Return the rules on the shelves that may say something, highest rank first.
+
+        Of the others it is certain, without evaluating them, that they neither match nor hinge on a fact.
+        """
+        found: set[int] = set()
+        for shelf in shelves:
+            shelf.rules.add_to(found, values, everyone)
+        return [self._ranked[number] for number in sorted(found)]
+
 
 def _consulted(act: Act, rules: Sequence[Rule]) -> tuple[tuple[str, Get], ...]:
     """Return the facts of the act that some rule consults, each with how it is read."""
@@ -86,7 +99,8 @@ def _keys(rule: Rule) -> Iterator[Key]:
     yield from product(rule.acts, providers, apps, kinds)
 
 
-def _shelf(rules: list[Rule]) -> Shelf:
+def _shelf(numbers: Sequence[int], ranked: Sequence[Rule]) -> Shelf:
+    rules = [ranked[number] for number in numbers]
     facts = frozenset[str]().union(*(rule.facts for rule in rules))
     needy = tuple(rule for rule in rules if rule.mode == "enforce" and rule.max_staleness_ms < inf)
-    return Shelf(tuple(rules), facts, needy)
+    return Shelf(Candidates((number, ranked[number].only_if) for number in numbers), facts, needy)

@@ -8,13 +8,13 @@ from typing import Any, Final, Literal, NamedTuple
 from consumers.rules.acts import ANY_APP
 from consumers.rules.clauses import (
     Match,
-    Members,
     Select,
     compile_match,
     compile_members,
     every,
     leaves,
 )
+from consumers.rules.conditions import Condition, Members, condition
 from consumers.rules.facts import MEMBER_FACTS, SAMPLE_KEY, Values
 from consumers.rules.operators import Lists, operator_of
 from schemas.decisions import Effect, Outcome
@@ -38,7 +38,8 @@ class Scope(NamedTuple):
 class Rule(NamedTuple):
     """One rule as ``decide`` uses it. Times are milliseconds; ``inf`` where there is no bound.
 
-    ``in_scope`` is the scope again as a predicate; ``match`` is scope and match together.
+    ``in_scope`` is the scope again as a predicate; ``match`` is scope and match together. ``only_if`` is what
+    must hold lest the rule say nothing, None where nothing simple is known.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Rule(NamedTuple):
     scope: Scope
     in_scope: Match
     match: Match
+    only_if: Condition | None
     members: Select | None
     effect: Literal["allow", "deny", "refuse_members", "annotate"]
     override: bool
@@ -131,6 +133,9 @@ def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
         scope=scope,
         in_scope=in_scope,
         match=match,
+        only_if=condition(
+            {"all": [content[part] for part in ("match", "members") if part in content]}, lists
+        ),
         members=compile_members(content["members"], lists) if "members" in content else None,
         effect=content["effect"],
         override=content.get("override", False),

@@ -352,10 +352,67 @@ def test_a_scope_by_type_hinges_on_the_type_where_the_provider_does_not_say_it(s
 
 def test_rules_out_of_scope_are_not_even_looked_up() -> None:
     others = [rule(f"r{n}", scope={"group": {"id": [f"other-{n}"]}}) for n in range(100)]
-    index = compile_set([*others, rule("mine", scope={"group": {"id": ["g1"]}})], {})
-    asked = index.ask(question())
-    assert asked is not None
-    assert [one.id for shelf in index.find("invite", asked.values) for one in shelf.rules] == ["mine"]
+    assert _evaluated([*others, rule("mine", scope={"group": {"id": ["g1"]}})], question()) == ["mine"]
+
+
+NAMES_ADA = clause("inviter.id", eq="ada")
+NEVER_FOR_ADA: dict[str, dict[str, Any]] = {
+    "another text": {"match": clause("inviter.id", eq="bob")},
+    "other texts": {"match": clause("inviter.id", **{"in": ["bob", "cy"]})},
+    "on no list": {"match": clause("inviter.id", on_list="blocked")},
+    "another start": {"match": clause("inviter.id", prefix="x")},
+    "too few": {"match": clause("request.member_count", gt=5)},
+    "too many": {"match": clause("request.member_count", lte=1)},
+    "one part of all": {"match": {"all": [clause("group.id", ne="g9"), clause("inviter.id", eq="bob")]}},
+    "each part of any": {"match": {"any": [clause("inviter.id", eq="bob"), clause("group.id", eq="g9")]}},
+    "nobody of that name": {"members": clause("invitee.id", **{"in": ["u7", "u8"]})},
+    "nobody on the list": {"members": clause("member.id", on_list="blocked")},
+    "nobody with that start": {"members": BOTS},
+    "nobody where the request is otherwise": {"members": {"all": [clause("inviter.id", eq="bob")]}},
+}
+
+
+@pytest.mark.parametrize("why", NEVER_FOR_ADA)
+def test_a_rule_that_a_look_up_rules_out_is_not_evaluated(why: str) -> None:
+    rules = [{**rule("never"), **NEVER_FOR_ADA[why]}, rule("may", match=NAMES_ADA), rule("always")]
+    assert _evaluated(rules, question("u1", "u2")) == ["always", "may"]
+
+
+def test_a_rule_is_evaluated_where_the_fact_it_names_is_missing() -> None:
+    rules = [{**rule(why.replace(" ", "-")), **NEVER_FOR_ADA[why]} for why in ("another text", "on no list")]
+    assert len(_evaluated(rules, question("u1", inviter=None))) == len(rules)
+
+
+def test_a_rule_is_evaluated_where_one_part_of_any_cannot_be_looked_up() -> None:
+    match = {"any": [clause("inviter.id", eq="bob"), clause("inviter.id", contains="d")]}
+    assert _evaluated([rule(match=match)], question()) == ["r1"]
+
+
+def test_bounds_are_looked_up_in_both_directions() -> None:
+    rules = [
+        rule(f"{operator}-{bound}", match=clause("request.member_count", **{operator: bound}))
+        for operator in ("gte", "lte")
+        for bound in (1, 2, 3)
+    ]
+    assert _evaluated(rules, question("u1", "u2")) == ["gte-1", "gte-2", "lte-2", "lte-3"]
+
+
+def test_groups_with_the_same_rules_share_what_finds_them() -> None:
+    groups = [f"g{n}" for n in range(100)]
+    index = compile_set([rule(scope={"group": {"id": groups}}, match=NAMES_ADA)], {})
+    asked = [index.ask(question(group=group)) for group in groups]
+    found = [shelf for one in asked if one for shelf in index.find("invite", one.values)]
+    assert len(found) == len(groups)
+    assert len({id(shelf) for shelf in found}) == 1
+
+
+def _evaluated(rules: list[dict[str, Any]], asked: Question) -> list[str]:
+    """Return which rules are evaluated for the question, in their order."""
+    index = compile_set(rules, {name: frozenset(values) for name, values in LISTS.items()})
+    facts = index.ask(asked)
+    assert facts is not None
+    shelves = index.find(facts.act.name, facts.values)
+    return [one.id for one in index.candidates(shelves, facts.values, frozenset(facts.members))]
 
 
 def test_a_sample_takes_the_same_groups_each_time_and_more_as_it_grows() -> None:

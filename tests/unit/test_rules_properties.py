@@ -14,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.rules.deciding import decide
 from consumers.rules.examination import examine
+from consumers.rules.index import Index
+from consumers.rules.rule import compile_rule
 from schemas.decisions import Decision, Effect, Question
-from tests.rules_kit import decided, documents, named, question
+from tests.rules_kit import SET, decided, documents, named, question
 
 LISTS = {"l1": ["u1", "u2"], "l2": ["u3", "ada"], "l3": []}
 USERS = ["u1", "u2", "u3", "ada", "bob"]
@@ -121,9 +124,13 @@ def _to_members(tree: dict[str, Any]) -> dict[str, Any]:
     return {key: [_to_members(one) for one in parts] if isinstance(parts, list) else _to_members(parts)}
 
 
-_rules = st.lists(_rule(), max_size=6).map(
-    lambda rules: [{**one, "id": f"r{number}"} for number, one in enumerate(rules)]
-)
+def _rules_of(size: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(_rule(), max_size=size).map(
+        lambda rules: [{**one, "id": f"r{number}"} for number, one in enumerate(rules)]
+    )
+
+
+_rules = _rules_of(6)
 
 
 @st.composite
@@ -314,6 +321,21 @@ def test_rules_decide_what_the_plain_interpreter_does_in_any_order(
         _compare_with(Naive(rules, asked, staleness_ms, now_ms), decision)
         ranks = [_rank(rules, outcome.rule) for outcome in decision.outcomes]
         assert all(first < second for first, second in pairwise(ranks))
+
+
+@pytest.mark.timeout(600)  # a failure is made small before it is shown, which takes a while
+@settings(max_examples=300, deadline=None)
+@given(_rules_of(12), st.lists(_question(), min_size=4, max_size=6), st.sampled_from([0, 9_000]))
+def test_rules_found_by_their_conditions_decide_what_all_rules_evaluated_one_by_one_do(
+    rules: list[dict[str, Any]], questions: list[Question], staleness_ms: int
+) -> None:
+    lists = {name: frozenset(values) for name, values in LISTS.items()}
+    everywhere = [{**one, "scope": {}} for one in rules if one["mode"] != "off"]
+    compiled = [compile_rule(one, lists) for one in everywhere]
+    found, all_ = Index(compiled), Index(one._replace(only_if=None) for one in compiled)
+    for asked in questions:
+        decision = decide(found, SET, asked, staleness_ms, 0, "allow")
+        assert decision == decide(all_, SET, asked, staleness_ms, 0, "allow")
 
 
 def _compare_with(naive: Naive, decision: Decision) -> None:
