@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import mmap
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +142,22 @@ async def test_the_queue_is_bounded_and_says_so_at_once(
         await asyncio.gather(*waiting)
         assert await journal.append([]) == []
     assert numbers(stored(journal_directory(tmp_path, 1))) == [0, 1, 2, 4]
+
+
+async def test_a_journal_that_cannot_be_opened_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped: list[int] = []
+
+    def unmappable(fd: int, _: int) -> None:
+        mapped.append(fd)
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", unmappable)
+    with pytest.raises(LogUnavailable, match="No such device"):
+        await open_at(tmp_path)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(mapped[0])
 
 
 async def test_a_record_that_fits_no_segment_is_refused_for_itself(tmp_path: Path) -> None:

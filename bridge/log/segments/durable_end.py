@@ -49,8 +49,12 @@ class EndFile:
         if not self._path.exists():
             disk.create(self._path, bytes(slots.FILE_BYTES))
         self._fd = os.open(self._path, os.O_RDWR)
-        self._mend_size()
-        self._map = mmap.mmap(self._fd, slots.FILE_BYTES)
+        try:
+            self._mend_size()
+            self._map = mmap.mmap(self._fd, slots.FILE_BYTES)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def _mend_size(self) -> None:
         """Fill a file that was cut short with written zeros: a hole would need space at some later store."""
