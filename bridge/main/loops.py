@@ -47,4 +47,4 @@ def _fastest() -> Callable[[], asyncio.AbstractEventLoop]:
 def _say(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     reason = None if error is None else f"{type(error).__name__}: {error}"
-    _log.warning("loop.complained", message=context.get("message"), reason=reason)
+    _log.warning("loop.complained", message=context.get("message"), reason=reason, exc_info=error)

@@ -24,6 +24,7 @@ from consumers.rules.answering import Answering
 from consumers.rules.index import Index
 from consumers.rules.rule import compile_rule
 from consumers.rules.served import Served
+from consumers.rules.topic import REQUEST_SECONDS
 from schemas.decisions import Effect
 from schemas.topics import RULES
 from tests.rules_kit import SET, consuming, documents, question, rule, until
@@ -304,7 +305,7 @@ async def test_it_stops_soon_though_the_log_does_not_answer(tmp_path: Path) -> N
     work = asyncio.create_task(consumer.run())
     await asked.wait()
     consumer.stop()
-    await asyncio.wait_for(work, following_module.REQUEST_SECONDS / 2)
+    await asyncio.wait_for(work, REQUEST_SECONDS / 2)
 
 
 async def test_before_the_first_reading_it_is_ready_only_after_its_grace(
