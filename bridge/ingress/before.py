@@ -151,7 +151,8 @@ class BeforePath:
         outcome = kind if fallback is None else f"fallback_{kind}"
         telemetry.DECISIONS.labels(provider.name, spec.name, outcome).inc()
         rules = decision.rule_set
-        say = self._log.info if fallback is None else self._log.warning
+        count = 0 if fallback is None else self._seldom.due("fallback", provider.name, spec.name)
+        say = self._log.warning if count else self._log.info  # without rules every question falls back
         say(
             "decision.made",
             provider=provider.name,
@@ -166,5 +167,6 @@ class BeforePath:
             rule_set=None if rules is None else f"{rules.name}@{rules.version}",
             staleness_ms=decision.staleness_ms,
             fallback=fallback,
+            count=count or None,
             elapsed_us=decision.elapsed_us,
         )

@@ -343,6 +343,17 @@ async def test_rules_that_fail_leave_the_answer_to_the_fallback_and_say_so(sampl
 
 
 @EACH_BEFORE
+async def test_fallbacks_in_a_row_warn_once_and_are_all_told(sample: Sample) -> None:
+    with capture_logs() as logs:
+        async with running() as bed:
+            bed.rules.error = ZeroDivisionError("a bug")
+            for _ in range(3):
+                await send(bed, sample)
+    levels = [line["log_level"] for line in logs if line["event"] == "decision.made"]
+    assert levels == ["warning", "info", "info"]
+
+
+@EACH_BEFORE
 async def test_a_question_over_the_cap_is_answered_by_the_fallback(sample: Sample) -> None:
     async with running(body_bytes=1000, fallback="deny") as bed:
         answer = await send(bed, sample, b"x" * 1001)
