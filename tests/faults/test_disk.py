@@ -52,7 +52,7 @@ def test_filled_through_an_outage_of_kafka_it_refuses_in_time_and_resumes_by_its
     with running("run", data_dir=data_dir, **settings) as bridge:
         options = ("--before", "0.2")
         with calling(bridge.ingress, tmp_path, *options, rate=scaled(60, 400), seconds=170) as load:
-            load.until_acknowledged(200)
+            load.until_acknowledged(100)
             until(lambda: not takes(bridge, 200_000) and is_full(bridge), "the journal is full", 60)
             says_that_it_is_full(bridge)
             if disk is not None:
@@ -60,7 +60,7 @@ def test_filled_through_an_outage_of_kafka_it_refuses_in_time_and_resumes_by_its
             assert_answers_questions_only(bridge)
             absent_kafka.start()
             until(lambda: bridge.readyz()[0] == 200, "it is ready", 60)
-            load.until_acknowledged(300, 60)
+            load.until_acknowledged(150, 60)
             reports = load.stop()
         assert_legal(reports)
         assert all(report["refused"] > 0 for report in reports.values())

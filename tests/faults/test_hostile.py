@@ -236,7 +236,7 @@ def test_a_fuzz_under_slow_syncs_a_full_line_and_a_kill_harms_nobody_else(tmp_pa
             fuzzing(first, count) as fuzz,
         ):
             load.until_acknowledged(20)
-            shim.slow_down("/journals/", 30)
+            shim.slow_down("/journals/", 15)
             until(lambda: fuzz.left < count * 0.6, "the fuzz goes on", 300)
             fuzz.is_killing = True
             first.kill()
