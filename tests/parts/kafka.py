@@ -223,7 +223,9 @@ def _from_jars(
     properties = {**_properties("127.0.0.1", ports, told, str(place / "data")), **wanted}
     config = place / "server.properties"
     config.write_text(_text(properties))
-    jvm: Command = [runtime, "-cp", f"{jars}/*", "-Xms256m", "-Xmx512m", *(QUICK if quick else ())]
+    yields = ("nice", "-n", "10") if advertised else ()  # reached over a way of its own: another machine's
+    options = ("-Xms256m", "-Xmx512m", *(QUICK if quick else ()))
+    jvm: Command = [*yields, runtime, "-cp", f"{jars}/*", *options]
     engine = _Jars([*jvm, "kafka.Kafka", config], place / "broker.log")
     try:
         plain = _properties("127.0.0.1", ports, address, "")
