@@ -47,8 +47,10 @@ CALLBACK_SECONDS = PlainHistogram(
 CONNECTIONS = _gauge("connections", "Open connections of callers", across="sum")
 CONNECTIONS_ENDED = _counter("connections_ended_total", "Connections ended before their caller did", "reason")
 DOOR_REFUSALS = _counter("door_refusals_total", "Requests that did not pass the door", "provider", "reason")
-DECISIONS = _counter("decisions_total", "Before-callbacks decided", "provider", "command", "outcome")
-DECISION_SECONDS = _histogram("decision_seconds", "Time to decide")
+DECISIONS = PlainCounter(
+    "imbridge_decisions_total", "Before-callbacks decided", ("provider", "command", "outcome"), REGISTRY
+)
+DECISION_SECONDS = PlainHistogram("imbridge_decision_seconds", "Time to decide", (), _FAST, REGISTRY)
 DECISION_EVENTS_DROPPED = _counter(
     "decision_events_dropped_total", "Decision events the journal had no place for"
 )

@@ -149,7 +149,7 @@ class BeforePath:
         kind, fallback = decision.sent.kind, decision.fallback
         self._tally.callback(provider.name, spec.name, "decided" if fallback is None else "fallback")
         outcome = kind if fallback is None else f"fallback_{kind}"
-        telemetry.DECISIONS.labels(provider.name, spec.name, outcome).inc()
+        telemetry.DECISIONS.inc(provider.name, spec.name, outcome)
         rules = decision.rule_set
         count = 0 if fallback is None else self._seldom.due("fallback", provider.name, spec.name)
         say = self._log.warning if count else self._log.info  # without rules every question falls back
