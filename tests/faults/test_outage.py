@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.command_line import imbridge
 from tests.faults.kit import (
     Load,
     Provider,
@@ -23,7 +22,8 @@ from tests.faults.scale import scaled
 from tests.integration.callers import Call, tencent_invite
 from tests.parts import KafkaServer
 from tests.parts.proxy import Proxy
-from tests.process_kit import Bridge, environment, post, running, until
+from tests.process_kit import Bridge, post, running, until
+from tests.published import publish_not_mallory
 
 OUTAGE_SECONDS = scaled(15.0, 300.0)
 QUIET_SECONDS = scaled(6.0, 60.0)
@@ -37,14 +37,6 @@ A batch of the relay holds the loop that it shares with the ingress for some 7 m
 anew compiles itself on the same two cores.
 """
 
-RULE = """\
-kind: rule
-id: not-mallory
-rev: 1
-on: [invite]
-members: {fact: invitee.id, eq: mallory}
-effect: refuse_members
-"""
 Reports = dict[Provider, dict[str, Any]]
 
 
@@ -95,13 +87,6 @@ class Trial:
     def _noted(self, reports: Reports) -> Reports:
         self.reports.append(reports)
         return reports
-
-
-def publish(data_dir: Path, settings: dict[str, str]) -> None:
-    rule = data_dir.parent / "rule.yaml"
-    rule.write_text(RULE)
-    said = imbridge("rules", "publish", str(rule), env=environment(data_dir, **settings))
-    assert said.code == 0, said.err
 
 
 def decides(bridge: Bridge, asked: Call) -> bool:
@@ -155,7 +140,7 @@ def test_a_broker_that_is_away_changes_no_answer_slows_none_and_loses_nothing(
     measured: list[Figures] = []
     with running("run", data_dir=data_dir, **settings) as bridge:
         drained(bridge)
-        publish(data_dir, settings)
+        publish_not_mallory(data_dir, **settings)
         until(lambda: decides(bridge, asked), "the rule decides")
         trial = Trial(bridge, tmp_path)
         while len(measured) < ATTEMPTS and not any(taken.hold() for taken in measured):

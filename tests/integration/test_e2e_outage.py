@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-from tests.command_line import imbridge
 from tests.integration.callers import Callers, tencent_invite
 from tests.looking import on_kafka
 from tests.parts import KafkaServer
-from tests.process_kit import Bridge, environment, post, running, until
+from tests.process_kit import Bridge, post, running, until
+from tests.published import publish_not_mallory
 
 GROUP = "im.group.v1"
-RULE = """\
-kind: rule
-id: not-this-one
-rev: 1
-on: [invite]
-members: {fact: invitee.id, eq: mallory}
-effect: refuse_members
-"""
 
 
 def test_kafka_absent_at_start_changes_no_answer_and_has_everything_once_it_is_there(
@@ -42,9 +34,6 @@ def test_kafka_absent_at_start_changes_no_answer_and_has_everything_once_it_is_t
 
 def publish(bridge: Bridge, data_dir: Path, settings: dict[str, str]) -> None:
     """Publish a rule; return once it decides."""
-    rule = data_dir.parent / "rule.yaml"
-    rule.write_text(RULE)
-    said = imbridge("rules", "publish", str(rule), env=environment(data_dir, **settings))
-    assert said.code == 0, said.err
+    publish_not_mallory(data_dir, **settings)
     asked = tencent_invite("g", "ada", "mallory", refused="mallory")
     until(lambda: post(bridge.ingress + asked.path, asked.body)[1] == asked.wanted, "the rule decides")

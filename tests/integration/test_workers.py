@@ -16,13 +16,13 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.command_line import imbridge
 from tests.faults.kit import assert_kept, assert_legal, calling, over
 from tests.integration.callers import Call, Callers, openim_join
 from tests.looking import members
 from tests.parts import KafkaServer
 from tests.parts.process import free_port
 from tests.process_kit import Bridge, command, environment, post, running, until
+from tests.published import publish_not_mallory
 from tests.workers_kit import (
     callers_of,
     children_of,
@@ -296,23 +296,10 @@ def test_run_with_workers_projects_what_they_write(tmp_path: Path) -> None:
         assert bridge.stop() == 0
 
 
-RULE = """\
-kind: rule
-id: not-mallory
-rev: 1
-on: [invite]
-members: {fact: invitee.id, eq: mallory}
-effect: refuse_members
-"""
-
-
 def test_every_worker_decides_by_the_rules_that_are_published_and_keeps_them(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    rules = tmp_path / "rules.yaml"
-    rules.write_text(RULE)
     with service("ingress", workers=3, data_dir=data_dir) as bridge:
-        said = imbridge("rules", "publish", str(rules), env=environment(data_dir))
-        assert said.code == 0, said.err
+        publish_not_mallory(data_dir)
 
         def decided() -> bool:
             parts = bridge.readyz()[1]["parts"]
