@@ -16,7 +16,7 @@ from schemas.normalize.conversions import (
     one_of,
 )
 from schemas.normalize.misfit import Misfit
-from schemas.normalize.paths import first_of
+from schemas.normalize.paths import first_of, is_key
 from schemas.normalize.shapes import (
     OBJECTS_OR_ONE,
     ROSTER,
@@ -103,7 +103,7 @@ def _reader_of(field: Field) -> _Reader:
         constant = field.constant
         return lambda _: constant
     read, key = _any_reader_of(field), field.paths[0]
-    if "[" in key or "." in key:
+    if not is_key(key):
         return read
 
     def read_text(body: Mapping[str, Any]) -> Any:

@@ -30,6 +30,11 @@ def compile_path(path: str) -> Getter:
     return _compile_chosen(head, chosen, rest) if chosen else _compile_list(head, rest)
 
 
+def is_key(path: str) -> bool:
+    """Return whether the path is one key of the body itself."""
+    return not {".", "["} & set(path)
+
+
 def first_of(paths: tuple[str, ...]) -> Getter:
     """Return a function to the first of several paths at which something stands, else to empty text."""
     getters = tuple(compile_path(path) for path in paths)
@@ -90,7 +95,16 @@ def _compile_list(head: str, rest: str) -> Getter:
         elements = outer(body)
         return None if elements is None else [inner(element) for element in elements]
 
-    return read
+    def read_plain(body: Mapping[str, Any]) -> Any:
+        elements = body.get(head)
+        if type(elements) is not list:
+            return read(body)
+        try:
+            return [element[rest] for element in elements]
+        except (TypeError, KeyError):  # not objects, or not all of them with the key
+            return read(body)
+
+    return read_plain if is_key(head) and is_key(rest) else read
 
 
 def _compile_chosen(head: str, chosen: str, rest: str) -> Getter:

@@ -97,6 +97,10 @@ CONVERTED: list[tuple[str, Any, Any]] = [
     ("integer", "-9223372036854775808", -(2**63)),
     ("ids_or_id", "a", ["a"]),
     ("ids_or_id", ["a", 5], ["a", "5"]),
+    ("ids", [], []),
+    ("ids", ["a", "\u00fc"], ["a", "\u00fc"]),
+    ("ids", ["a", 5], ["a", "5"]),
+    ("ids", ["a" * 512, "b" * 512], ["a" * 512, "b" * 512]),
     ("present_ids", ["a", None, "", 7], ["a", "7"]),
     ("texts", ["", "a"], ["", "a"]),
     ("any", {"x": [1, None]}, {"x": [1, None]}),
@@ -125,6 +129,10 @@ def test_conversions(kind: str, value: Any, converted: Any) -> None:
         ("integers", 1, "must be a list of integers, got int"),
         ("integer", "-9223372036854775809", "must be an integer of 64 bits"),
         ("seconds", 1.5, "must be an integer, got float"),
+        ("ids", ["a", ""], "holds an empty id"),
+        ("ids", ["a", "b" * 513], "an id must be at most 512 characters, got 513"),
+        ("ids", ["a", "b\n"], "an id must not hold control characters"),
+        ("ids", ["a", ["b"]], "an id must be text, got list"),
         ("ids_or_id", {}, "an id must be text, got dict"),
         ("ids_or_id", [""], "holds an empty id"),
         ("present_ids", "a", "must be a list of ids, got str"),
@@ -152,10 +160,16 @@ BODY = {"A": {"B": 1}, "L": [{"T": "x", "V": {"W": 1}}, {"T": "y", "V": 2}, {"T"
         ("L[T=z].V", None),
         ("M[T=x].V", None),
         ("M[].V", None),
+        ("L[].U", [None, None, None]),
     ],
 )
 def test_paths(path: str, value: Any) -> None:
     assert compile_path(path)(BODY) == value
+
+
+def test_a_key_that_reads_like_a_path_is_none() -> None:
+    assert compile_path("A.L[].T")({"A": {"L": [{"T": 1}, {}]}, "A.L": [{"T": 2}]}) == [1, None]
+    assert compile_path("L[].T.U")({"L": [{"T": {"U": 1}, "T.U": 2}]}) == [1]
 
 
 @pytest.mark.parametrize("path", ["L[T=x].V", "L[].V"])
