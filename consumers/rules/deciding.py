@@ -1,7 +1,6 @@
 """From one question and a compiled set to a decision: pure, no input or output, nothing awaited."""
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from consumers.rules.acts import Asked
@@ -56,34 +55,35 @@ def decide_asked(
         reason_code=_code(teller, asked, sent),
         rule_set=rule_set,
         staleness_ms=staleness_ms,
-        outcomes=tuple(outcome for _, outcome in said),
+        outcomes=tuple([outcome for _, outcome in said]),
         facts=_facts(shelves, values),
         reason_rule=teller.id if teller else None,
         shadow=_shadow(said, members),
     )
 
 
-def resolve(said: Sequence[Said], members: Sequence[str]) -> Verdict:
+def resolve(said: Iterable[Said], members: Sequence[str]) -> Verdict:
     """Return the strongest effect and its rules: override-allow, deny, members refused, allow, default."""
-    wishes = [(rule, outcome.effect) for rule, outcome in said if outcome.effect is not None]
-    overriding = [rule for rule, effect in wishes if effect.kind == "allow" and rule.override]
+    wishes: dict[str, list[Rule]] = {"allow": [], "deny": [], "refuse_members": []}
+    kept_out: set[str] = set()
+    for rule, outcome in said:
+        if outcome.effect is not None:
+            kind, refused, _ = outcome.effect
+            wishes[kind].append(rule)
+            kept_out.update(refused)
+    overriding = [rule for rule in wishes["allow"] if rule.override]
     if overriding:
         return Verdict(_ALLOW, overriding)
-    denying = [rule for rule, effect in wishes if effect.kind == "deny"]
-    if denying:
-        return Verdict(_DENY, denying)
-    refusing = [(rule, effect) for rule, effect in wishes if effect.kind == "refuse_members"]
-    if refusing:
-        return _refused([effect for _, effect in refusing], [rule for rule, _ in refusing], members)
-    return Verdict(_ALLOW, [rule for rule, _ in wishes])
+    if wishes["deny"]:
+        return Verdict(_DENY, wishes["deny"])
+    if wishes["refuse_members"]:
+        return Verdict(_refusal(kept_out, members), wishes["refuse_members"])
+    return Verdict(_ALLOW, wishes["allow"])
 
 
-def _refused(effects: Sequence[Effect], rules: Sequence[Rule], members: Sequence[str]) -> Verdict:
-    kept_out = set(chain.from_iterable(effect.refused for effect in effects))
-    refused = tuple(member for member in dict.fromkeys(members) if member in kept_out)
-    if len(refused) == len(set(members)):
-        return Verdict(_DENY, rules)
-    return Verdict(Effect("refuse_members", refused), rules)
+def _refusal(kept_out: Collection[str], members: Sequence[str]) -> Effect:
+    refused = [member for member in members if member in kept_out]
+    return _DENY if len(refused) == len(members) else Effect("refuse_members", tuple(dict.fromkeys(refused)))
 
 
 def enforceable(verdict: Verdict, partial: bool) -> Verdict:
@@ -104,12 +104,12 @@ def fallen_back(fallback: str, why: FallbackReason) -> Decision:
     return Decision(wanted=effect, sent=effect, reason_text=text, fallback=why)
 
 
-def _ask(rules: Iterable[Rule], values: Values, everyone: Members, now_ms: int) -> list[Said]:
+def _ask(rules: Iterable[tuple[Rule, Members]], values: Values, everyone: Members, now_ms: int) -> list[Said]:
     """Return what the rules say, in their order."""
     said = []
-    for rule in rules:
+    for rule, found in rules:
         try:
-            outcome = rule.outcome(values, everyone)
+            outcome = rule.outcome(values, everyone, found)
         except Exception as error:
             error.add_note(f"in rule {rule.id} rev {rule.rev}")
             raise
@@ -128,7 +128,7 @@ def _too_stale(
         for rule in shelf.needy
         if staleness_ms > rule.max_staleness_ms
         and now_ms < rule.expires_ms
-        and rule.in_scope(values) is not False
+        and (rule.in_scope is None or rule.in_scope(values) is not False)
     ]
     needy.sort(key=lambda rule: rule.rank)
     return tuple(

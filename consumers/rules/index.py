@@ -7,8 +7,9 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from consumers.rules.acts import PROVIDERS, Act, Asked, known_acts
-from consumers.rules.conditions import Candidates, Members
-from consumers.rules.facts import SAMPLE_KEY, Get, Value, Values
+from consumers.rules.candidates import Candidates, Found
+from consumers.rules.conditions import Members
+from consumers.rules.facts import EACH, SAMPLE_KEY, Get, Value, Values
 from consumers.rules.rule import Rule
 from schemas.decisions import Question
 
@@ -46,6 +47,7 @@ class Index:
         numbers = {key: tuple(some) for key, some in placed.items()}
         made = {some: _shelf(some, ranked) for some in set(numbers.values())}
         self._shelves = {key: made[some] for key, some in numbers.items()}
+        self._listed = _listed(ranked)
 
     def ask(self, question: Question) -> Asked | None:
         """Return the question with the facts these rules consult; None where no rule can be about it."""
@@ -71,15 +73,19 @@ class Index:
         )
         return [self._shelves[key] for key in keys if key in self._shelves]
 
-    def candidates(self, shelves: Iterable[Shelf], values: Values, everyone: Members) -> list[Rule]:
+    def candidates(
+        self, shelves: Iterable[Shelf], values: Values, everyone: Members
+    ) -> list[tuple[Rule, Members]]:
         """Return the rules on the shelves that may say something, highest rank first.
 
-        Of the others it is certain, without evaluating them, that they neither match nor hinge on a fact.
+        With each come the people who were found by its condition. Of the other rules it is certain, without
+        evaluating them, that they neither match nor hinge on a fact.
         """
-        found: set[int] = set()
+        found: Found = {}
+        listed = everyone & self._listed
         for shelf in shelves:
-            shelf.rules.add_to(found, values, everyone)
-        return [self._ranked[number] for number in sorted(found)]
+            shelf.rules.add_to(found, values, everyone, listed)
+        return [(self._ranked[number], found[number]) for number in sorted(found)]
 
 
 def _consulted(act: Act, rules: Sequence[Rule]) -> tuple[tuple[str, Get], ...]:
@@ -104,3 +110,10 @@ def _shelf(numbers: Sequence[int], ranked: Sequence[Rule]) -> Shelf:
     facts = frozenset[str]().union(*(rule.facts for rule in rules))
     needy = tuple(rule for rule in rules if rule.mode == "enforce" and rule.max_staleness_ms < inf)
     return Shelf(Candidates((number, ranked[number].only_if) for number in numbers), facts, needy)
+
+
+def _listed(rules: Iterable[Rule]) -> Members:
+    """Return everybody on any list that rules look people up on: most questions name none of them."""
+    hints = [hint for rule in rules if rule.only_if for hint in rule.only_if.hints]
+    lists = {hint.operand for hint in hints if hint.fact == EACH and hint.how == "listed"}
+    return lists.pop() if len(lists) == 1 else frozenset().union(*lists)

@@ -1,6 +1,8 @@
 """One rule, compiled: what it says about one question."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
@@ -14,7 +16,7 @@ from consumers.rules.clauses import (
     every,
     leaves,
 )
-from consumers.rules.conditions import Condition, Members, condition
+from consumers.rules.conditions import Condition, Members, condition, shortest
 from consumers.rules.facts import MEMBER_FACTS, SAMPLE_KEY, Values
 from consumers.rules.operators import Lists, operator_of
 from schemas.decisions import Effect, Outcome
@@ -23,6 +25,12 @@ from schemas.envelope import parse_time
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SAMPLE_STEPS: Final = 10_000
 _NOBODY: Final[Members] = frozenset()
+_SAME: Final[Mapping[str, Effect | None]] = {
+    "allow": Effect("allow"),
+    "deny": Effect("deny"),
+    "annotate": None,
+}
+_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 
 
 class Scope(NamedTuple):
@@ -35,11 +43,13 @@ class Scope(NamedTuple):
     types: tuple[str, ...] | None
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """One rule as ``decide`` uses it. Times are milliseconds; ``inf`` where there is no bound.
 
-    ``in_scope`` is the scope again as a predicate; ``match`` is scope and match together. ``only_if`` is what
-    must hold lest the rule say nothing, None where nothing simple is known.
+    ``in_scope`` is the scope again as a predicate, the provider left out, by whom the index finds a rule;
+    ``match`` is scope and match together, None where nothing of either is left. ``only_if`` is what must hold
+    lest the rule say nothing, None where nothing simple is known.
     """
 
     id: str
@@ -48,8 +58,8 @@ class Rule(NamedTuple):
     priority: int
     acts: tuple[str, ...]
     scope: Scope
-    in_scope: Match
-    match: Match
+    in_scope: Match | None
+    match: Match | None
     only_if: Condition | None
     members: Select | None
     effect: Literal["allow", "deny", "refuse_members", "annotate"]
@@ -68,16 +78,22 @@ class Rule(NamedTuple):
         """Where the rule stands among those whose reason could be told: highest priority first, then id."""
         return -self.priority, self.id, self.rev
 
-    def outcome(self, values: Values, everyone: Members) -> Outcome | None:
-        """Return what the rule says; None when it does not match and hinges on nothing."""
-        verdict = self.match(values)
+    def outcome(self, values: Values, everyone: Members, found: Members) -> Outcome | None:
+        """Return what the rule says; None when it does not match and hinges on nothing.
+
+        ``found`` are those for whom ``only_if`` holds.
+        """
+        verdict = True if self.match is None else self.match(values)
         if verdict is False:
             return None
         if self.members is None:
             sure, possible = (everyone, everyone) if verdict else (_NOBODY, everyone)
             matched, open_ = verdict is True, verdict is None
         else:
-            sure, possible = self.members(values, everyone)
+            if self.only_if is not None and self.only_if.selects:
+                sure = possible = found
+            else:
+                sure, possible = self.members(values, everyone)
             if verdict is None:
                 sure = _NOBODY
             matched, open_ = self._quantified(sure, possible, everyone)
@@ -108,20 +124,21 @@ class Rule(NamedTuple):
         return Outcome(self.id, self.rev, self.mode, None, False, missing)
 
     def _said(self, selected: Members, missing: tuple[str, ...] = ()) -> Outcome:
-        if self.effect == "annotate":
-            effect = None
-        elif self.effect == "refuse_members":
-            effect = Effect("refuse_members", tuple(sorted(selected)))
-        else:
-            effect = Effect(self.effect)
-        return Outcome(self.id, self.rev, self.mode, effect, True, missing)
+        effect = _refusing(selected) if self.effect == "refuse_members" else _SAME[self.effect]
+        return _tuple(Outcome, (self.id, self.rev, self.mode, effect, True, missing))
+
+
+@lru_cache(maxsize=64)
+def _refusing(selected: Members) -> Effect:
+    """Return the refusal of these people: made once for all rules of a question that select the same."""
+    return Effect("refuse_members", tuple(sorted(selected)))
 
 
 def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
     """Return a checked rule compiled. A rule that is off compiles as if it were in shadow."""
     scope = _scope(content.get("scope", {}))
     in_scope = _in_scope(content, scope, lists)
-    match = every([in_scope, compile_match(content["match"], lists)]) if "match" in content else in_scope
+    match = compile_match(content["match"], lists) if "match" in content else None
     needs, reason = content.get("needs", {}), content.get("reason", {})
     facts, hinges = _facts(content, scope)
     return Rule(
@@ -132,10 +149,8 @@ def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
         acts=tuple(content["on"]),
         scope=scope,
         in_scope=in_scope,
-        match=match,
-        only_if=condition(
-            {"all": [content[part] for part in ("match", "members") if part in content]}, lists
-        ),
+        match=_both(in_scope, match),
+        only_if=shortest(condition(content[part], lists) for part in ("match", "members") if part in content),
         members=compile_members(content["members"], lists) if "members" in content else None,
         effect=content["effect"],
         override=content.get("override", False),
@@ -164,9 +179,8 @@ def _scope(scope: Mapping[str, Any]) -> Scope:
     )
 
 
-def _in_scope(content: Mapping[str, Any], scope: Scope, lists: Lists) -> Match:
+def _in_scope(content: Mapping[str, Any], scope: Scope, lists: Lists) -> Match | None:
     named = {
-        "request.provider": scope.providers,
         "request.command": scope.commands,
         "request.app": scope.apps,
         "group.id": scope.groups,
@@ -178,11 +192,12 @@ def _in_scope(content: Mapping[str, Any], scope: Scope, lists: Lists) -> Match:
     sample = content.get("scope", {}).get("sample", 100)
     if sample < 100:  # noqa: PLR2004 percent
         parts.append(_sampled(content["id"], sample))
-    return every(parts) if parts else _always
+    return every(parts) if parts else None
 
 
-def _always(_: Values) -> bool:
-    return True
+def _both(in_scope: Match | None, match: Match | None) -> Match | None:
+    parts = [part for part in (in_scope, match) if part is not None]
+    return every(parts) if parts else None
 
 
 def _sampled(rule: str, percent: float) -> Callable[[Values], bool]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -515,7 +516,7 @@ def _raising(_: Any) -> bool:
 
 def _answering(**options: Any) -> Answering:
     """Return an answering whose one rule raises."""
-    broken = compile_rule(rule("broken"), {})._replace(match=_raising)
+    broken = replace(compile_rule(rule("broken"), {}), match=_raising)
     answering = Answering(
         **{"fallback": "allow", "max_stale_seconds": None, "now_ms": Clock(1_000), **options}
     )
@@ -569,7 +570,7 @@ async def test_rules_that_raise_are_logged_beside_the_decisions(
         await until(lambda: live(consumer) == 1)
         served = consumer._answering.served
         assert served is not None
-        broken = compile_rule(rule("broken"), {})._replace(match=_raising)
+        broken = replace(compile_rule(rule("broken"), {}), match=_raising)
         monkeypatch.setattr(consumer._answering, "served", served._replace(compiled=Index([broken])))
         with capture_logs() as said:
             for _ in range(3):

@@ -168,6 +168,18 @@ def test_a_prefix_selects_exactly_those_who_begin_with_it_whatever_their_neighbo
     assert refused == ("bot", "bot\U0010ffff", "bot1", "botany")
 
 
+def test_each_of_several_prefixes_selects_its_own_people_also_where_one_begins_with_another() -> None:
+    starts = ("aa", "ab", "abc", "b", "ux", "v", "\U0001f916")
+    members = ("abcd", "abx", "axe", "uma", "uxa", "vo", "zoe", "\U0001f916")
+    rules = [
+        rule(f"r{n}", "refuse_members", members=clause("member.id", prefix=start))
+        for n, start in enumerate(starts)
+    ]
+    said = {one.rule: one.effect.refused for one in decided(rules, question(*members)).outcomes if one.effect}
+    wanted = [tuple(sorted(one for one in members if one.startswith(start))) for start in starts]
+    assert said == {f"r{n}": picked for n, picked in enumerate(wanted) if picked}
+
+
 def test_every_member_refused_is_a_deny() -> None:
     rules = [
         rule("a", "refuse_members", members=BOTS, reason={"text": "bots"}, priority=1),
@@ -412,7 +424,7 @@ def _evaluated(rules: list[dict[str, Any]], asked: Question) -> list[str]:
     facts = index.ask(asked)
     assert facts is not None
     shelves = index.find(facts.act.name, facts.values)
-    return [one.id for one in index.candidates(shelves, facts.values, frozenset(facts.members))]
+    return [one.id for one, _ in index.candidates(shelves, facts.values, frozenset(facts.members))]
 
 
 def test_a_sample_takes_the_same_groups_each_time_and_more_as_it_grows() -> None:

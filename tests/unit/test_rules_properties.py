@@ -5,6 +5,7 @@ index, no sets and no closures.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from itertools import pairwise
@@ -332,7 +333,7 @@ def test_rules_found_by_their_conditions_decide_what_all_rules_evaluated_one_by_
     lists = {name: frozenset(values) for name, values in LISTS.items()}
     everywhere = [{**one, "scope": {}} for one in rules if one["mode"] != "off"]
     compiled = [compile_rule(one, lists) for one in everywhere]
-    found, all_ = Index(compiled), Index(one._replace(only_if=None) for one in compiled)
+    found, all_ = Index(compiled), Index(replace(one, only_if=None) for one in compiled)
     for asked in questions:
         decision = decide(found, SET, asked, staleness_ms, 0, "allow")
         assert decision == decide(all_, SET, asked, staleness_ms, 0, "allow")
