@@ -15,7 +15,6 @@ from bridge.ingress.routes import Routes
 from bridge.ingress.target import read_target
 from bridge.log.clock import HybridClock
 from bridge.main.opening import open_doors
-from bridge.providers.base import RawRequest
 from schemas.callback import Callback
 from schemas.catalog import Catalog, Misfit
 
@@ -91,14 +90,15 @@ def _target_of(body: Mapping[str, Any]) -> str:
 
 def _callback(doors: Routes, captured: Captured, moment: int, name: str) -> Callback:
     segments, query = read_target(captured.target)
-    route = doors.find(segments, query)
-    if route is None:
+    found = doors.find(segments, query, captured.headers)
+    if found is None:
         raise UsageError(f"{name}: no provider answers at {captured.target}")
+    provider, raw = found
     try:
-        request = route.provider.authenticate(RawRequest(route.segments, route.bare, query, captured.headers))
+        request = provider.authenticate(raw)
     except CallbackError as error:
         raise UsageError(f"{name}: {error}") from error
-    return route.provider.parse(request, captured.body, moment)
+    return provider.parse(request, captured.body, moment)
 
 
 def _outcome(catalog: Catalog, callback: Callback) -> Iterator[bytes]:

@@ -125,7 +125,7 @@ class AfterPath:
             return self._not_stored(provider, command, waiting.error)
         self._tally.callback(provider.name, command, waiting.outcome)
         phase = UNKNOWN if command == UNKNOWN else "after"
-        self._tally.seconds(provider.name, phase, perf_counter() - waiting.started)
+        self._tally.seconds(perf_counter() - waiting.started, provider.name, phase)
         return provider.ack()
 
     def late(self, waiting: Waiting) -> Reply:

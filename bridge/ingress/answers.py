@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 
-from bridge.ingress.heads import Request
+from bridge.ingress.heads import Head
 from bridge.providers.base import Reply
 
 _SAME: Final = 256
@@ -51,7 +51,7 @@ class Answers:
         self._whole.clear()
 
 
-def answer_bytes(reply: Reply, message: RawRequestMessage | Request | None, *, keep: bool) -> bytes:
+def answer_bytes(reply: Reply, message: RawRequestMessage | Head | None, *, keep: bool) -> bytes:
     """Return the whole answer to ``message``, None where that was no HTTP. HEAD gets no body."""
     if message is None:
         return _ANSWERS.make(reply, reply.body, "" if keep else "close")

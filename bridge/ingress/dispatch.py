@@ -13,7 +13,7 @@ from bridge import telemetry
 from bridge.errors import CallbackError, Unauthenticated, UnknownPath
 from bridge.ingress.after import AfterPath, Waiting
 from bridge.ingress.before import BeforePath
-from bridge.ingress.routes import Route, Routes
+from bridge.ingress.routes import Routes
 from bridge.ingress.sources import SourceGate
 from bridge.ingress.tally import UNKNOWN, Seldom, Tally
 from bridge.ingress.target import read_target
@@ -73,10 +73,10 @@ class Dispatch:
         if method != "POST":
             return self._end(POST_ONLY, "method")
         segments, query = read_target(target)
-        route = self._routes.find(segments, query)
-        if route is None:
+        found = self._routes.find(segments, query, headers)
+        if found is None:
             return self._end(NOT_FOUND, "path")
-        return self._authenticate(route, query, headers, peer, crowded)
+        return self._authenticate(*found, headers, peer, crowded)
 
     def answer(self, opened: Opened, body: bytes) -> Reply | Waiting:
         """Return the answer to a request whose body has arrived, or what waits for the disk."""
@@ -95,7 +95,7 @@ class Dispatch:
             reply = self._before.answer(provider, spec, callback)
         except Exception as error:  # noqa: BLE001 the caller gets a legal answer whatever we got wrong
             return self._failed(provider, spec, error)
-        self._tally.seconds(provider.name, spec.phase, perf_counter() - started)
+        self._tally.seconds(perf_counter() - started, provider.name, spec.phase)
         return reply
 
     def stored(self, waiting: Waiting) -> Reply:
@@ -128,12 +128,11 @@ class Dispatch:
         return self._end(OVERLOAD, "overload")
 
     def _authenticate(
-        self, route: Route, query: dict[str, str], headers: MultiMapping[str], peer: str, crowded: bool
+        self, provider: Provider, raw: RawRequest, headers: MultiMapping[str], peer: str, crowded: bool
     ) -> Opened | Reply:
-        provider = route.provider
         try:
             self._sources.check(provider.name, peer, headers)
-            request = provider.authenticate(RawRequest(route.segments, route.bare, query, headers))
+            request = provider.authenticate(raw)
         except Unauthenticated as error:
             telemetry.DOOR_REFUSALS.labels(provider.name, error.reason).inc()
             self._note("door.refused", provider.name, error.reason, error=str(error))

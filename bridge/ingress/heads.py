@@ -19,17 +19,11 @@ _MOST: Final = 512
 _HEAD_BYTES: Final = 2048
 
 
-class Request(NamedTuple):
-    """The head of a request, as far as anybody here looks at it."""
+class Head(NamedTuple):
+    """The head of a request but for its target, as far as anybody here looks at it."""
 
     method: str
-    path: str
     version: HttpVersion
-    headers: CIMultiDictProxy[str]
-    should_close: bool
-
-
-class _Known(NamedTuple):
     headers: CIMultiDictProxy[str]
     should_close: bool
 
@@ -39,21 +33,21 @@ class Heads:
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Head] = {}
 
-    def find(self, data: bytes) -> tuple[Request, bytes] | None:
-        """Return head and body if ``data`` is one whole request with known header lines.
+    def find(self, data: bytes) -> tuple[Head, str, bytes] | None:
+        """Return head, target and body if ``data`` is one whole request with known header lines.
 
         The headers are those of the first that had these lines: their Content-Length says nothing.
         """
         cut = _cut(data)
         if cut is None:
             return None
-        path, lines, body = cut
+        target, lines, body = cut
         known = self._known.get(lines)
         if known is None:
             return None
-        return Request("POST", path.decode("ascii"), HttpVersion11, *known), body
+        return known, target.decode("ascii"), body
 
     def learn(self, data: bytes, message: RawRequestMessage, body_bytes: int) -> bool:
         """Remember the header lines of ``data``, which the parser took for one request with such a body.
@@ -71,14 +65,14 @@ class Heads:
             return False
         if len(self._known) >= self._most:
             self._known.clear()
-        self._known[lines] = _Known(message.headers, message.should_close)
+        self._known[lines] = Head("POST", HttpVersion11, message.headers, message.should_close)
         return True
 
 
 def _cut(data: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Cut up what is one whole request by its own words; None where anything is unusual.
 
-    It becomes path, header lines without the digits of the length, and body.
+    It becomes target, header lines without the digits of the length, and body.
     """
     line = _LINE.match(data)
     if line is None:

@@ -21,7 +21,7 @@ from bridge.ingress.after import Waiting
 from bridge.ingress.answers import answer_bytes
 from bridge.ingress.bodies import read_body, too_large
 from bridge.ingress.dispatch import INTERNAL, Dispatch, Opened
-from bridge.ingress.heads import Heads, Request
+from bridge.ingress.heads import Head, Heads
 from bridge.ingress.limits import Limits, Room, Share
 from bridge.ingress.places import Places
 from bridge.ingress.turns import Turns
@@ -47,7 +47,7 @@ _UNKNOWN_HEADS: Final = 16
 _NEVER: Final = float("inf")
 
 
-Message = RawRequestMessage | Request
+Message = RawRequestMessage | Head
 
 
 class Host(Protocol):
@@ -141,10 +141,10 @@ class CallbackConnection(BaseProtocol):
         if self._ending or self._parser is None:
             return
         if self._unknown and not (self._busy or self._queue or self._paused):
-            request = self._host.heads.find(data)
-            if request is not None:
+            known = self._host.heads.find(data)
+            if known is not None:
                 self._unknown = _UNKNOWN_HEADS
-                self._take(*request)
+                self._take(*known)
                 return
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
@@ -244,10 +244,10 @@ class CallbackConnection(BaseProtocol):
     def _begin(self, message: RawRequestMessage, content: StreamReader, held: int = 0) -> None:
         self._busy, self._held = True, held  # before the body is read: that may let more in
         if content.is_eof():
-            self._take(message, content.read_nowait())
+            self._take(message, message.path, content.read_nowait())
             return
         try:
-            opened = self._open(message)
+            opened = self._open(message, message.path)
             if isinstance(opened, Reply):
                 self._send(opened, whole=False)
             elif self._share.take(content.total_bytes):
@@ -259,10 +259,10 @@ class CallbackConnection(BaseProtocol):
         except Exception:  # noqa: BLE001 the dispatch catches and logs its own; this is for the rest
             self._send(INTERNAL, whole=False)
 
-    def _take(self, message: Message, body: bytes) -> None:
+    def _take(self, message: Message, target: str, body: bytes) -> None:
         """Answer a request that is whole."""
         try:
-            opened = self._open(message)
+            opened = self._open(message, target)
             if isinstance(opened, Reply):
                 self._send(opened)
             else:
@@ -270,12 +270,12 @@ class CallbackConnection(BaseProtocol):
         except Exception:  # noqa: BLE001 as above
             self._send(INTERNAL, whole=False)
 
-    def _open(self, message: Message) -> Opened | Reply:
+    def _open(self, message: Message, target: str) -> Opened | Reply:
         self._busy, self._message = True, message
         self._host.turns.read(self.transport)
         if self._guest:
             self._guest = self._host.places.is_crowded()
-        return self._dispatch.open(message.method, message.path, message.headers, self._peer, self._guest)
+        return self._dispatch.open(message.method, target, message.headers, self._peer, self._guest)
 
     async def _read(self, opened: Opened, message: RawRequestMessage, content: StreamReader) -> None:
         """Answer a request whose body comes after its head."""

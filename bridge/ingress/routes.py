@@ -1,17 +1,8 @@
 """Which provider a request belongs to: by base path, else by the bare forms a provider claims."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from bridge.providers.base import Provider
-
-
-class Route(NamedTuple):
-    """A provider and the path below its base path; ``bare`` says that it came outside of it."""
-
-    provider: Provider
-    segments: tuple[str, ...]
-    bare: bool
+from bridge.providers.base import Provider, RawRequest
 
 
 class Routes:
@@ -19,15 +10,17 @@ class Routes:
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._providers = tuple(providers)
-        self._based = sorted(providers, key=lambda provider: len(provider.base), reverse=True)
+        longest_first = sorted(providers, key=lambda provider: len(provider.base), reverse=True)
+        self._based = tuple((provider.base, len(provider.base), provider) for provider in longest_first)
 
-    def find(self, segments: tuple[str, ...], query: Mapping[str, str]) -> Route | None:
-        """Return the route, None where no provider answers."""
-        for provider in self._based:
-            below = len(provider.base)
-            if segments[:below] == provider.base:
-                return Route(provider, segments[below:], bare=False)
+    def find(
+        self, segments: tuple[str, ...], query: dict[str, str], headers: Mapping[str, str]
+    ) -> tuple[Provider, RawRequest] | None:
+        """Return the provider and the request as it takes it, None where no provider answers."""
+        for base, length, provider in self._based:
+            if segments[:length] == base:
+                return provider, RawRequest(segments[length:], False, query, headers)
         for provider in self._providers:
             if provider.claims(segments, query):
-                return Route(provider, segments, bare=True)
+                return provider, RawRequest(segments, True, query, headers)
         return None

@@ -15,10 +15,8 @@ class Tally:
     def __init__(self) -> None:
         self.callback: Callable[[str, str, str], None] = telemetry.CALLBACKS.inc
         """Counts one callback that was answered, by provider, command and outcome."""
-
-    def seconds(self, provider: str, phase: str, seconds: float) -> None:
-        """Count the time from the request read to the answer handed over."""
-        telemetry.CALLBACK_SECONDS.observe(seconds, provider, phase)
+        self.seconds: Callable[[float, str, str], None] = telemetry.CALLBACK_SECONDS.observe
+        """Counts the time from the request read to the answer handed over, by provider and phase."""
 
 
 class Seldom:

@@ -1,5 +1,6 @@
 """The request target of a callback: path segments and query parameters, whatever a sender wrote."""
 
+from functools import lru_cache
 from urllib.parse import unquote, unquote_plus
 
 
@@ -11,17 +12,19 @@ def read_target(raw: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """
     if not raw.isascii():
         raw = raw.encode(errors="surrogateescape").decode(errors="replace")
-    path, _, query = _origin_form(raw).partition("?")
+    path, _, query = (raw if raw.startswith("/") else _origin_form(raw)).partition("?")
+    return _segments(path), _parameters(query)
+
+
+@lru_cache(maxsize=256)
+def _segments(path: str) -> tuple[str, ...]:
+    """Return the segments; of few paths, since it is by its query that a callback differs from the next."""
     segments = [segment for segment in path.split("/") if segment]
-    if "%" in path:
-        segments = [unquote(segment) for segment in segments]
-    return tuple(segments), _parameters(query)
+    return tuple([unquote(segment) for segment in segments] if "%" in path else segments)
 
 
 def _origin_form(raw: str) -> str:
     """Return the target without scheme and authority, which a sender to a proxy writes before the path."""
-    if raw.startswith("/"):
-        return raw
     _, scheme, rest = raw.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme else "/"
 

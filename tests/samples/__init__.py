@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from bridge.ingress.routes import Routes
 from bridge.ingress.target import read_target
-from bridge.providers.base import Provider, RawRequest
+from bridge.providers.base import Provider
 from bridge.providers.openim import OpenIMProvider
 from bridge.providers.tencent import TencentProvider
 from schemas.callback import Callback
@@ -89,10 +89,10 @@ class Sample(NamedTuple):
 
 def receive(target: str, headers: Mapping[str, str], body: bytes, moment: int = MOMENT) -> Callback:
     segments, query = read_target(target)
-    route = Routes(PROVIDERS).find(segments, query)
-    assert route is not None, target
-    raw = RawRequest(route.segments, route.bare, query, CIMultiDict(headers))
-    return route.provider.parse(route.provider.authenticate(raw), body, moment)
+    found = Routes(PROVIDERS).find(segments, query, CIMultiDict(headers))
+    assert found is not None, target
+    provider, raw = found
+    return provider.parse(provider.authenticate(raw), body, moment)
 
 
 def events_of(callback: Callback, spec: CommandSpec) -> list[Envelope]:
