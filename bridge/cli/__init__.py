@@ -8,41 +8,12 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import (
-    catalog,
-    decisions,
-    demo,
-    dlq,
-    doctor,
-    groups,
-    normalize,
-    projections,
-    replay,
-    rules,
-    service,
-    simulate,
-    topics,
-    verify,
-)
+from bridge.cli.chosen import use_file
+from bridge.cli.commands import Commands
 from bridge.cli.output import ReaderGone, complain
-from bridge.cli.state import use_file
 from bridge.errors import ConfigurationError, ImbridgeError, RulesRefused, UsageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-service.add_to(app)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("simulate")(simulate.simulate)
-app.command("verify")(verify.verify)
-app.command("normalize")(normalize.normalize)
-app.add_typer(catalog.app, name="catalog")
-app.add_typer(topics.app, name="topics")
-app.add_typer(groups.app, name="groups")
-app.add_typer(decisions.app, name="decisions")
-app.add_typer(rules.app, name="rules")
-app.add_typer(projections.app, name="projections")
-app.add_typer(replay.app, name="replay")
-app.add_typer(dlq.app, name="dlq")
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:

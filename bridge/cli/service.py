@@ -24,14 +24,6 @@ Workers = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the four commands."""
-    app.command("run")(run_all)
-    app.command("ingress")(run_ingress)
-    app.command("relay")(run_relay)
-    app.command("consume")(run_consume)
-
-
 def run_all(quiet: Quiet = False, workers: Workers = None) -> None:
     """Run the whole bridge: ingress, relay (with Kafka) and projections, in one process unless told else."""
     _serve(ALL_ROLES, quiet, workers)

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from bridge.cli.chosen import chosen_file
 from bridge.config import Settings, load_settings
 from bridge.log.base import Log
 from bridge.main.opening import open_log, open_store
@@ -14,17 +14,10 @@ from consumers.store.base import Store
 
 Result = TypeVar("Result")
 
-_file: Final[list[Path]] = []
-
-
-def use_file(file: Path | None) -> None:
-    """Read settings from this file from now on."""
-    _file[:] = [file] if file else []
-
 
 def settings(**overrides: Any) -> Settings:
     """Return the settings in effect and set logging up by them. Raises ConfigurationError."""
-    read = load_settings(_file[0] if _file else None, **overrides)
+    read = load_settings(chosen_file(), **overrides)
     configure_logging(read.log.level, read.log.style)
     return read
 

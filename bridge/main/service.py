@@ -9,7 +9,7 @@ from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bridge.config import Settings
 from bridge.ingress.ingress import Ingress
@@ -23,7 +23,6 @@ from bridge.main.loops import settle_collector
 from bridge.main.opening import open_ingress, open_log, open_rules, open_store
 from bridge.main.orphans import Orphans
 from bridge.main.parts import ingress_parts, rules_part
-from bridge.main.projecting import Projecting
 from bridge.main.relaying import Relaying
 from bridge.main.units import Deadline, Running
 from bridge.main.urls import url_of
@@ -33,6 +32,9 @@ from consumers.rules import RulesConsumer
 from consumers.store.base import Store
 from schemas.catalog import Catalog
 from schemas.topics import OPS
+
+if TYPE_CHECKING:
+    from bridge.main.projecting import Projecting
 
 _log = logger("process")
 _CLOSE_SECONDS: Final = 5.0
@@ -193,10 +195,16 @@ class Service:
             self._relaying = Relaying(self._settings, log, self._own_journal)
             running.start("relay", self._relaying)
         if self._store is not None:
-            owner = f"{socket.gethostname()}:{os.getpid()}"
-            self._projecting = Projecting(self._settings, log, self._store, owner)
-            running.start("projections", self._projecting)
+            self._projecting = self._start_projecting(running, log, self._store)
         return Started(at, ops, rules)
+
+    def _start_projecting(self, running: Running, log: Log, store: Store) -> "Projecting":
+        from bridge.main.projecting import Projecting  # noqa: PLC0415 - SQL is for processes with a store alone
+
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        projecting = Projecting(self._settings, log, store, owner)
+        running.start("projections", projecting)
+        return projecting
 
     async def _start_ingress(self, running: Running, log: Log, keeper: JournalKeeper) -> tuple[str, str]:
         self._rules = open_rules(self._settings, log)

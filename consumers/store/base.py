@@ -1,11 +1,12 @@
 """The Store protocol: a SQL database in which effects and checkpoint commit together."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
-
-from sqlalchemy import Executable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bridge.log.base import TopicPartition
+
+if TYPE_CHECKING:
+    from sqlalchemy import Executable
 
 Row = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ class Effect(NamedTuple):
     Rows have the same names each, and plain values: text, 64-bit integers, None.
     """
 
-    statement: Executable
+    statement: "Executable"
     rows: Sequence[Row]
 
 
@@ -87,7 +88,7 @@ class Store(Protocol):
     async def drop(self, consumer: str) -> int:
         """Forget every checkpoint of the consumer and return how many there were; its tables stay."""
 
-    async def select(self, statement: Executable) -> Sequence[Row]:
+    async def select(self, statement: "Executable") -> Sequence[Row]:
         """Return the rows of a read-only statement."""
 
     async def close(self) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,9 +98,25 @@ def test_settings_that_do_not_fit_exit_with_2_all_named(env: dict[str, str]) -> 
 def test_help_names_every_command_and_a_version_is_told(env: dict[str, str]) -> None:
     listed = imbridge("--help", env=env)
     assert listed.code == 0
-    commands = "run ingress relay consume doctor demo topics groups decisions rules projections replay dlq"
-    assert all(command in listed.out for command in commands.split())
+    commands = (
+        "run ingress relay consume doctor demo simulate verify normalize "
+        "catalog topics groups decisions rules projections replay dlq"
+    )
+    assert re.findall(r"^│ ([a-z]+) ", listed.out, re.MULTILINE) == commands.split()
     assert imbridge("--version", env=env).out.startswith("imbridge ")
+
+
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("bridge.cli", {"aiohttp", "pydantic", "sqlalchemy", "bridge.main.opening"}),
+        ("bridge.cli.service", {"aiokafka", "psycopg", "sqlalchemy", "bridge.simulate", "bridge.cli.demo"}),
+    ],
+)
+def test_a_command_loads_nothing_that_only_others_need(module: str, others: set[str]) -> None:
+    code = f"import sys, {module}; print({others} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_an_empty_bridge_is_looked_at_without_complaint(env: dict[str, str]) -> None:
