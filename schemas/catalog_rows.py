@@ -72,12 +72,13 @@ class Answers(NamedTuple):
 
     def express(self, effect: Effect) -> Effect:
         """Return the effect the vendor can be told: what it has no words for is refused."""
-        expressible = {
-            "refuse_members": self.partial(),
-            "drop": self.drop_code is not None,
-            "modify": effect.changes.keys() <= self.modify.keys(),
-        }
-        return effect if expressible.get(effect.kind, True) else Effect("deny")
+        kind = effect.kind
+        unsaid = (
+            (kind == "refuse_members" and not self.partial())
+            or (kind == "drop" and self.drop_code is None)
+            or (kind == "modify" and not effect.changes.keys() <= self.modify.keys())
+        )
+        return Effect("deny") if unsaid else effect
 
 
 class Row(NamedTuple):

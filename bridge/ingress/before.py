@@ -93,7 +93,8 @@ class BeforePath:
             return self._fallen_back(f"deciding failed: {type(error).__name__}")
         finally:
             telemetry.DECISION_SECONDS.observe(perf_counter() - started)
-        return decision._replace(sent=answers.express(decision.sent))
+        sent = answers.express(decision.sent)
+        return decision if sent is decision.sent else decision._replace(sent=sent)
 
     def _reply(
         self, provider: Provider, spec: CommandSpec, decision: Decision, body: Any

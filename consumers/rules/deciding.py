@@ -45,7 +45,8 @@ def decide_asked(
         return decision._replace(rule_set=rule_set, staleness_ms=staleness_ms, outcomes=stale)
     everyone = frozenset(members)
     said = _ask(index.candidates(shelves, values, everyone), values, everyone, now_ms)
-    enforced = resolve([one for one in said if one[0].mode == "enforce"], members)
+    shadow = [one for one in said if one[0].mode == "shadow"]
+    enforced = resolve([one for one in said if one[0].mode == "enforce"] if shadow else said, members)
     sent, because = enforceable(enforced, asked.partial)
     teller = next(iter(because), None)
     return Decision(
@@ -58,7 +59,7 @@ def decide_asked(
         outcomes=tuple([outcome for _, outcome in said]),
         facts=_facts(shelves, values),
         reason_rule=teller.id if teller else None,
-        shadow=_shadow(said, members),
+        shadow=resolve(said, members).wanted if any(one.effect for _, one in shadow) else None,
     )
 
 
@@ -67,10 +68,10 @@ def resolve(said: Iterable[Said], members: Sequence[str]) -> Verdict:
     wishes: dict[str, list[Rule]] = {"allow": [], "deny": [], "refuse_members": []}
     kept_out: set[str] = set()
     for rule, outcome in said:
-        if outcome.effect is not None:
-            kind, refused, _ = outcome.effect
-            wishes[kind].append(rule)
-            kept_out.update(refused)
+        effect = outcome.effect
+        if effect is not None:
+            wishes[effect.kind].append(rule)
+            kept_out.update(effect.refused)
     overriding = [rule for rule in wishes["allow"] if rule.override]
     if overriding:
         return Verdict(_ALLOW, overriding)
@@ -137,15 +138,9 @@ def _too_stale(
     )
 
 
-def _shadow(said: Sequence[Said], members: Sequence[str]) -> Effect | None:
-    if not any(outcome.effect for rule, outcome in said if rule.mode == "shadow"):
-        return None
-    return resolve(said, members).wanted
-
-
 def _facts(shelves: Iterable[Shelf], values: Values) -> dict[str, Any]:
-    names = frozenset[str]().union(*(shelf.facts for shelf in shelves))
-    return {name: value for name in sorted(names) if (value := values[name]) is not None}
+    names = sorted({name for shelf in shelves for name in shelf.facts})
+    return {name: value for name in names if (value := values[name]) is not None}
 
 
 def _text(teller: Rule | None, asked: Asked, sent: Effect) -> str:

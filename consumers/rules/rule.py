@@ -86,14 +86,14 @@ class Rule:
         verdict = True if self.match is None else self.match(values)
         if verdict is False:
             return None
+        selects = self.only_if is not None and self.only_if.selects
+        if selects and verdict:  # nothing can hinge on a missing fact
+            return self._said(found) if self.effect != "allow" or found == everyone else None
         if self.members is None:
             sure, possible = (everyone, everyone) if verdict else (_NOBODY, everyone)
             matched, open_ = verdict is True, verdict is None
         else:
-            if self.only_if is not None and self.only_if.selects:
-                sure = possible = found
-            else:
-                sure, possible = self.members(values, everyone)
+            sure, possible = (_NOBODY, found) if selects else self.members(values, everyone)
             if verdict is None:
                 sure = _NOBODY
             matched, open_ = self._quantified(sure, possible, everyone)
