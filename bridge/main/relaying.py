@@ -13,7 +13,7 @@ from bridge.log.segments import LogView, SegmentLog, journal_directories
 from bridge.main.opening import open_set_aside
 from bridge.main.units import awaited
 from bridge.ops.server import Part
-from bridge.relay import JournalSource, Relay, RelayStatus
+from bridge.relay import BATCH_RECORDS, SHARED_BATCH_RECORDS, JournalSource, Relay, RelayStatus
 from bridge.telemetry import logger
 
 _LOOK_SECONDS: Final = 1.0
@@ -23,12 +23,16 @@ _log = logger("relay")
 class Relaying:
     """One relay for each journal, those of processes that are gone included.
 
-    ``own`` gives this process's journal, whose appends wake its relay at once. Embedded there is nothing to
-    relay: consumers read the journals themselves, and this only waits to be stopped.
+    ``own`` gives this process's journal, whose appends wake its relay at once. ``shared`` says that callers
+    are answered in the same loop: it is then held for shorter stretches. Embedded there is nothing to relay:
+    consumers read the journals themselves, and this only waits to be stopped.
     """
 
-    def __init__(self, settings: Settings, log: Log, own: Callable[[], SegmentLog | None]) -> None:
+    def __init__(
+        self, settings: Settings, log: Log, own: Callable[[], SegmentLog | None], *, shared: bool
+    ) -> None:
         self._settings, self._log, self._own = settings, log, own
+        self._batch_records = SHARED_BATCH_RECORDS if shared else BATCH_RECORDS
         self._park = open_set_aside(settings)
         self._relays: dict[int, tuple[Relay, LogView]] = {}
         self._unreadable: dict[str, str] = {}
@@ -90,7 +94,13 @@ class Relaying:
         own = self._own()
         bell = own.bell if own is not None and own.number == number else None
         longer = 2 * self._settings.drain_seconds  # the deadline of the whole stop comes first
-        relay = Relay(JournalSource(view, bell), self._log, self._park, drain_seconds=longer)
+        relay = Relay(
+            JournalSource(view, bell),
+            self._log,
+            self._park,
+            batch_records=self._batch_records,
+            drain_seconds=longer,
+        )
         self._relays[number] = relay, view
         return relay
 

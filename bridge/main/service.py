@@ -192,7 +192,8 @@ class Service:
         self._lookout = Lookout(self._probes(log))
         running.start("lookout", self._lookout)
         if Role.RELAY in self._roles:
-            self._relaying = Relaying(self._settings, log, self._own_journal)
+            shared = Role.INGRESS in self._roles
+            self._relaying = Relaying(self._settings, log, self._own_journal, shared=shared)
             running.start("relay", self._relaying)
         if self._store is not None:
             self._projecting = self._start_projecting(running, log, self._store)
