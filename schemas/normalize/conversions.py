@@ -59,7 +59,7 @@ def read_integer(value: Any) -> int | None:
         raise Misfit(f"must be an integer, got {type(value).__name__}")
     if not value:
         return None
-    digits = value.removeprefix("-")
+    digits = value.removeprefix("-") if value[0] == "-" else value
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
         raise Misfit("must be an integer, got other text")
     number = int(value)
@@ -72,7 +72,11 @@ def read_ids(value: Any) -> list[str]:
     """Return a list of ids, none of them empty."""
     if not isinstance(value, list):
         raise Misfit(f"must be a list of ids, got {type(value).__name__}")
-    if _are_usual(value):
+    try:
+        joined = "".join(value)  # looked at together, in half the time of one by one
+    except TypeError:
+        joined = None
+    if joined and joined.isprintable() and all(value) and _are_short(joined, value):
         return value.copy()
     ids = [read_id(item) for item in value]
     if None in ids:
@@ -80,14 +84,8 @@ def read_ids(value: Any) -> list[str]:
     return ids  # type: ignore[return-value]
 
 
-def _are_usual(ids: list[Any]) -> bool:
-    """Return whether all are texts that are plainly ids: looked at together, half the time of one by one."""
-    try:
-        joined = "".join(ids)
-    except TypeError:
-        return False
-    short = len(joined) <= ID_LENGTH or max(map(len, ids)) <= ID_LENGTH
-    return short and joined.isprintable() and all(ids)
+def _are_short(joined: str, ids: list[str]) -> bool:
+    return len(joined) <= ID_LENGTH or max(map(len, ids)) <= ID_LENGTH
 
 
 def read_members(value: Any) -> list[dict[str, str]]:

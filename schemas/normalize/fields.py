@@ -1,5 +1,6 @@
 """The fields of a row: one function from a body to normalized fields, absent where the vendor was silent."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,9 +16,11 @@ from schemas.normalize.conversions import (
     objects_of,
     one_of,
 )
+from schemas.normalize.generate import Source
 from schemas.normalize.misfit import Misfit
 from schemas.normalize.paths import first_of, is_key
 from schemas.normalize.shapes import (
+    LATEST_MS,
     OBJECTS_OR_ONE,
     ROSTER,
     SHAPES,
@@ -55,7 +58,7 @@ class Field(NamedTuple):
 
 Data = dict[str, Any]
 Fields = Callable[[Mapping[str, Any]], Data]
-_Reader = Callable[[Mapping[str, Any]], Any]
+_Reader = Callable[[Mapping[str, Any], Data], None]
 
 TEMPLATE: Final = "template"
 CONSTANT: Final = "constant"
@@ -65,102 +68,117 @@ QUERY: Final = "query"
 
 def compile_fields(fields: tuple[Field, ...]) -> Fields:
     """Return a function from a body to its normalized fields. It raises Misfit, naming the field."""
-    plain = [field for field in fields if field.conversion not in (TEMPLATE, QUERY)]
-    readers = tuple((field.name, _reader_of(field)) for field in plain)
-    made = tuple((field.name, _maker_of(field)) for field in fields if field.conversion == TEMPLATE)
-
-    def read(body: Mapping[str, Any]) -> Data:
-        data = {}
-        for name, reader in readers:
-            value = reader(body)
-            if value is not None:
-                data[name] = value
-        for name, make in made:
-            value = make(data)
-            if value is not None:
-                data[name] = value
-        return data
-
-    return read
+    source = Source()
+    write_fields(fields, source)
+    source.add("return data")
+    return source.function(f"<fields {', '.join(field.name for field in fields)}>", "body")
 
 
-def compile_query(fields: tuple[Field, ...]) -> Callable[[Mapping[str, str], Data], None]:
-    """Return a procedure that adds to the data what the query says."""
-    wanted = tuple((field.name, field.query) for field in fields if field.conversion == QUERY)
+def write_fields(fields: tuple[Field, ...], source: Source) -> None:
+    """Write the lines that read ``data`` out of ``body``."""
+    source.add("data = {}", "get = body.get")
+    for field in fields:
+        if field.conversion not in (TEMPLATE, QUERY):
+            _write_field(field, source)
+    for field in fields:
+        if field.conversion == TEMPLATE:
+            source.add(f"{source.name(_maker_of(field))}(data)")
 
-    def read(query: Mapping[str, str], data: Data) -> None:
-        for name, parameter in wanted:
-            value = query.get(parameter)
-            if value:
-                data[name] = value
 
-    return read
+def write_query(fields: tuple[Field, ...], source: Source) -> None:
+    """Write the lines that add to ``data`` what the query of ``callback`` says."""
+    for field in fields:
+        if field.conversion == QUERY:
+            source.add(f"value = callback.query.get({field.query!r})")
+            source.add("if value:", f"    data[{field.name!r}] = value")
+
+
+def _write_field(field: Field, source: Source) -> None:
+    """Write what reads one field; for plain values what takes the usual case without a call."""
+    keep = f"data[{field.name!r}] ="
+    if field.conversion == CONSTANT:
+        source.add(f"{keep} {source.name(field.constant)}")
+        return
+    careful = f"{source.name(_reader_of(field))}(body, data)"
+    usual, kept = _usual_of(field, source)
+    if not usual or not is_key(field.paths[0]):
+        source.add(careful)
+        return
+    source.add(f"value = get({field.paths[0]!r})")
+    source.add(f"if {usual}:", f"    {keep} {kept}")
+    source.add(
+        "elif value is not None and value != '':" if _may_be_absent(field) else "else:", f"    {careful}"
+    )
+
+
+def _may_be_absent(field: Field) -> bool:
+    return not (field.required or field.default is not None or len(field.paths) > 1)
+
+
+def _usual_of(field: Field, source: Source) -> tuple[str, str]:
+    """Return the condition under which ``value`` is as usual, and what is then kept of it."""
+    if field.conversion == CHOICE:
+        table = source.name(_plain_choices(field.values))
+        return f"(type(value) is str or type(value) is int) and value in {table}", f"{table}[value]"
+    if field.conversion == "text" and _may_be_absent(field):
+        return "type(value) is str", "value"
+    return _USUAL.get(field.conversion, ""), "value"
+
+
+_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_USUAL: Final[Mapping[str, str]] = {
+    "text": "type(value) is str and value",
+    "filled": "type(value) is str and value",
+    "id": f"type(value) is str and 0 < len(value) <= {ID_LENGTH} and value.isprintable()",
+    "integer": "type(value) is int",
+    "ms": f"type(value) is int and 0 < value < {LATEST_MS}",
+    "flag": "type(value) is bool",
+}
+
+
+def _plain_choices(values: Mapping[str, str]) -> Mapping[str | int, str]:
+    """Return the table without its spans of numbers; where it has none, with whole numbers as such, too."""
+    plain: dict[str | int, str] = {said: meant for said, meant in values.items() if SPAN not in said}
+    if len(plain) == len(values):
+        plain.update({int(said): meant for said, meant in values.items() if _NUMBER.fullmatch(said)})
+    return plain
 
 
 def _reader_of(field: Field) -> _Reader:
-    """Return the field's reader; for plain values one that takes the usual case in one step."""
-    if field.conversion == CONSTANT:
-        constant = field.constant
-        return lambda _: constant
-    read, key = _any_reader_of(field), field.paths[0]
-    if not is_key(key):
-        return read
-
-    def read_text(body: Mapping[str, Any]) -> Any:
-        value = body.get(key)
-        return value if type(value) is str and value else read(body)
-
-    def read_id(body: Mapping[str, Any]) -> Any:
-        value = body.get(key)
-        usual = type(value) is str and 0 < len(value) <= ID_LENGTH and value.isprintable()
-        return value if usual else read(body)
-
-    def read_integer(body: Mapping[str, Any]) -> Any:
-        value = body.get(key)
-        return value if type(value) is int else read(body)
-
-    def read_choice(body: Mapping[str, Any]) -> Any:
-        value = body.get(key)
-        chosen = values.get(value) if type(value) is str else None
-        return read(body) if chosen is None else chosen
-
-    values = {said: meant for said, meant in field.values.items() if SPAN not in said}
-    usual = {"text": read_text, "id": read_id, "integer": read_integer, CHOICE: read_choice}
-    return usual.get(field.conversion, read)
-
-
-def _any_reader_of(field: Field) -> _Reader:
     get, convert = first_of(field.paths), _conversion_of(field)
-    label = " or ".join(field.paths)
+    name, label = field.name, " or ".join(field.paths)
     default, required = field.default, field.required
 
-    def read(body: Mapping[str, Any]) -> Any:
+    def read(body: Mapping[str, Any], data: Data) -> None:
         value = get(body)
         if value is not None:
             try:
                 value = convert(value)
             except Misfit as error:
                 raise Misfit(f"{label}: {error}") from None
-        if required and is_silent(value):
+        if required and not value and is_silent(value):
             raise Misfit(f"{label} is missing or empty")
-        return default if value is None else value
+        if value is None:
+            value = default
+        if value is not None:
+            data[name] = value
 
     return read
 
 
-def _maker_of(field: Field) -> Callable[[Data], str | None]:
+def _maker_of(field: Field) -> Callable[[Data], None]:
     choices = tuple(compile_template(template) for template in field.templates)
-    required, label = field.required, " or ".join(field.templates)
+    name, required, label = field.name, field.required, " or ".join(field.templates)
 
-    def make(data: Data) -> str | None:
+    def make(data: Data) -> None:
         for render in choices:
             try:
-                return render(data)
+                data[name] = render(data)
             except LookupError:
                 continue
+            return
         if required:
             raise Misfit(f"{label} cannot be made: a part is missing")
-        return None
 
     return make
 

@@ -1,6 +1,5 @@
 """Event ids: a repeat of one callback has the same id, two genuine callbacks never do."""
 
-from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from secrets import token_bytes
 from struct import Struct
@@ -10,6 +9,7 @@ import orjson
 
 from schemas.callback import Callback
 from schemas.normalize.conversions import is_silent
+from schemas.normalize.generate import Source
 
 BYTES: Final = 20
 _DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -23,45 +23,36 @@ SPECIAL: Final = (TIME, OPERATION, BODY)
 """What an identity may name besides normalized fields: the vendor's time, operation id, the whole body."""
 
 Identity = tuple[str, ...]
-Identify = Callable[[Callback, Mapping[str, Any], int | None], str]
 
 
-def compile_identity(command: str, identities: tuple[Identity, ...]) -> Identify:
-    """Return a function from a callback, its fields and the vendor's time to the event id.
+def write_identity(command: str, identities: tuple[Identity, ...], source: Source) -> None:
+    """Write the lines that make ``event_id`` out of ``callback``, ``data`` and ``event_ms``.
 
     ``command`` is the canonical name. The first identity counts of which no part is missing, null or empty;
     where there is none, the id is that of ``body_id``.
     """
-    attempts = tuple(_compile_one(command, parts, place) for place, parts in enumerate(identities))
-
-    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str:
-        for attempt in attempts:
-            found = attempt(callback, data, event_ms)
-            if found is not None:
-                return found
-        return body_id(callback, command, event_ms)
-
-    return identify
+    source.add("event_id = None")
+    for place, parts in enumerate(identities):
+        source.add(f"if event_id is None: # {', '.join(parts)}")
+        source.add(f"    event_id = {_attempt(command, parts, place, source)}")
+    source.add("if event_id is None:")
+    source.add(f"    event_id = {source.name(body_id)}(callback, {command!r}, event_ms)")
 
 
-def _compile_one(
-    command: str, parts: Identity, place: int
-) -> Callable[[Callback, Mapping[str, Any], int | None], str | None]:
-    whole, timed, operated = BODY in parts, TIME in parts, OPERATION in parts
-    names = tuple(part for part in parts if part not in SPECIAL)
+def _attempt(command: str, parts: Identity, place: int, source: Source) -> str:
+    named = [f"data.get({part!r})" for part in parts if part not in SPECIAL]
+    timed = ["event_ms"] if TIME in parts else []
+    operated = ["callback.operation_id"] if OPERATION in parts else []
+    identity = ", ".join(named + timed + operated)
     kind = f"identity{place}" if place else "identity"
+    whole = "callback.body" if BODY in parts else "b''"
+    return f"{source.name(_identified)}(callback, {command!r}, {kind!r}, [{identity}], {whole})"
 
-    def identify(callback: Callback, data: Mapping[str, Any], event_ms: int | None) -> str | None:
-        identity = list(map(data.get, names))
-        if timed:
-            identity.append(event_ms)
-        if operated:
-            identity.append(callback.operation_id)
-        if not all(identity) and any(map(is_silent, identity)):
-            return None
-        return _hash(callback, command, kind, identity, callback.body if whole else b"")
 
-    return identify
+def _identified(callback: Callback, command: str, kind: str, identity: list[Any], body: bytes) -> str | None:
+    if not all(identity) and any(map(is_silent, identity)):
+        return None
+    return _hash(callback, command, kind, identity, body)
 
 
 def body_id(callback: Callback, command: str, event_ms: int | None) -> str:

@@ -36,7 +36,10 @@ def compile_time(path: str, unit: str) -> TimeReader:
             value = read_integer(get(body) or "")
         except Misfit:
             return None
-        return value * factor if value is not None and 0 < value * factor < _MILLISECONDS else None
+        if value is None:
+            return None
+        moment = value * factor
+        return moment if 0 < moment < _MILLISECONDS else None
 
     return read
 
@@ -62,12 +65,14 @@ def no_time(_: Mapping[str, Any]) -> None:
     """Return None: the body of this row carries no time."""
 
 
-def place(event_ms: int | None, moment: int) -> tuple[str, str, str | None]:
-    """Return ``time``, ``sequence`` and ``timebasis``, given the vendor's time and the moment of acceptance.
+def place(event_ms: int | None, moment: int) -> tuple[str, str, str, str | None]:
+    """Return ``time``, ``recordedtime``, ``sequence`` and ``timebasis``.
 
-    Timed by the vendor, the sequence is a function of the body alone, so a repeat carries the same one.
+    Given are the vendor's time and the moment of acceptance. Timed by the vendor, the sequence is a function
+    of the body alone, so a repeat carries the same one.
     """
     received_ms = moment >> _COUNTER_BITS
+    recorded = format_time(received_ms)
     if event_ms is not None and EARLIEST_MS <= event_ms <= received_ms + AHEAD_MS:
-        return format_time(event_ms), f"{event_ms << _COUNTER_BITS:016x}", None
-    return format_time(received_ms), f"{moment:016x}", RECEIVED
+        return format_time(event_ms), recorded, f"{event_ms:012x}0000", None
+    return recorded, recorded, f"{moment:016x}", RECEIVED

@@ -19,20 +19,16 @@ def origin_of(callback: Callback, part: Part | None = None) -> dict[str, Any]:
     ``body`` is the JSON value when the bytes parse without loss, else ``body_base64`` holds them. What was
     taken out because it is a secret is named in ``redacted``, and ``part`` which event of a batch it is.
     """
-    origin: dict[str, Any] = {
-        "provider": callback.provider,
-        "app_id": callback.app,
-        "command": callback.command,
-        "query": callback.query,
-    }
-    if callback.operation_id is not None:
-        origin["operation_id"] = callback.operation_id
-    if callback.json is UNPARSED:
-        origin["body_base64"] = b64encode(callback.body).decode()
+    provider, app, command, query, operation_id, body, content, _, redacted = callback
+    origin: dict[str, Any] = {"provider": provider, "app_id": app, "command": command, "query": query}
+    if operation_id is not None:
+        origin["operation_id"] = operation_id
+    if content is UNPARSED:
+        origin["body_base64"] = b64encode(body).decode()
     else:
-        origin["body"] = callback.json
+        origin["body"] = content
     if part is not None:
         origin["part"] = part._asdict()
-    if callback.redacted:
-        origin["redacted"] = list(callback.redacted)
+    if redacted:
+        origin["redacted"] = list(redacted)
     return origin

@@ -24,8 +24,10 @@ OBJECTS_OR_ONE: Final = "objects_or_one"
 WITH_ITEMS: Final = (*NESTED, ROSTER, SPREAD, OBJECTS_OR_ONE)
 """Every conversion through fields of its own."""
 
+LATEST_MS: Final = 2**48
+"""No clock shows milliseconds from here on."""
+
 _EVERYBODY: Final = "AtAllTag"
-_LATEST_MS: Final = 2**48
 SPAN: Final = ".."
 _KINDS: Final = {"si_": "single", "sg_": "group", "sn_": "notification", "so_": "official"}
 _PREFIX: Final = 3
@@ -37,7 +39,7 @@ Read = Callable[[Mapping[str, Any]], dict[str, Any]]
 def read_ms(value: Any) -> int | None:
     """Return milliseconds since the epoch; 0, which stands for never, and what no clock shows are absent."""
     moment = read_integer(value)
-    return moment if moment is not None and 0 < moment < _LATEST_MS else None
+    return moment if moment is not None and 0 < moment < LATEST_MS else None
 
 
 def read_filled(value: Any) -> str | None:

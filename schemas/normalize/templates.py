@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from schemas.normalize.generate import Source
+
 Render = Callable[[Mapping[str, Any]], str]
 
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
@@ -22,41 +24,38 @@ def fields_in(template: str) -> list[str]:
 
 
 def compile_template(template: str) -> Render:
-    """Return a function from normalized fields to the text; every field it takes must be present."""
+    """Return a function from normalized fields to the text. It raises LookupError where one is missing."""
+    source = Source()
+    source.add(f"return {as_expression(template, source)}")
+    return source.function(f"<template {template}>", "data")
+
+
+def as_expression(template: str, source: Source) -> str:
+    """Return the text as an expression of Python over ``data``, to stand in a line of ``source``."""
     pieces = _HOLE.split(template)
-    prefix, hole, *rest = pieces if len(pieces) > 1 else (template, "", "")
-    if not hole:
-        return lambda _: template
-    first = _compile_hole(hole)
-    if rest == [""]:
-        return lambda data: prefix + first(data)
-    parts = [_compile_hole(piece) if place % 2 else _constant(piece) for place, piece in enumerate(pieces)]
-    return lambda data: "".join([part(data) for part in parts])
+    if len(pieces) == 1:
+        return repr(template)
+    text = "%s".join(piece.replace("%", "%%") for piece in pieces[::2])
+    return f"{text!r} % ({''.join(f'{_hole(hole, source)}, ' for hole in pieces[1::2])})"
 
 
-def _compile_hole(hole: str) -> Render:
+def _hole(hole: str, source: Source) -> str:
     if _IS in hole:
-        return _condition(*hole.split(_IS, 1))
+        name, wanted = hole.split(_IS, 1)
+        return f"{source.name(_nothing_if)}({_field(name)} == {wanted!r}, {name!r})"
     one, both, other = hole.partition("+")
     if both:
-        return lambda data: "_".join(sorted((data[one], data[other])))
+        return f"'_'.join(sorted(({_field(one)}, {_field(other)})))"
     name, first, rest = hole.partition(_FIRST)
-    if not first:
-        return lambda data: str(data[name])
     key = rest.removeprefix(".")
-    if not key:
-        return lambda data: str(data[name][0])
-    return lambda data: str(data[name][0][key])
+    return _field(name) + (first and first + (key and f"[{key!r}]"))
 
 
-def _condition(name: str, wanted: str) -> Render:
-    def render(data: Mapping[str, Any]) -> str:
-        if data[name] != wanted:
-            raise LookupError(name)
-        return ""
-
-    return render
+def _field(name: str) -> str:
+    return f"data[{name!r}]"
 
 
-def _constant(text: str) -> Render:
-    return lambda _: text
+def _nothing_if(so: bool, name: str) -> str:
+    if not so:
+        raise LookupError(name)
+    return ""
