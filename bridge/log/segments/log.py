@@ -20,7 +20,7 @@ from bridge.log.segments.format import BATCH_BYTES
 from bridge.log.segments.frames import encode
 from bridge.log.segments.locks import OsLock
 from bridge.log.segments.writer import Append, Writer, Written
-from bridge.telemetry import logger
+from bridge.telemetry import JOURNAL_BYTES, JOURNAL_RECORDS, JOURNAL_SYNC_SECONDS, logger
 
 _log = logger("segments")
 
@@ -187,8 +187,11 @@ class SegmentLog:
             _log.warning("append.unanswered", directory=str(self.directory), appends=len(written.appends))
 
     def _answer(self, written: Written) -> None:
-        appends, offset, error = written
+        appends, offset, error, seconds = written
+        records = size = 0
         for done, count, data, _ in appends:
+            records += count
+            size += len(data)
             self._queued_bytes -= len(data) + BATCH_BYTES
             self._queued_records -= count
             try:
@@ -196,6 +199,10 @@ class SegmentLog:
             except Exception:  # noqa: BLE001 one who is told must not keep the others from being told
                 _log.exception("append.answer_failed", directory=str(self.directory))
             offset += count
+        if error is None:  # counted behind the answers: nobody waits for that
+            JOURNAL_RECORDS.inc(records)
+            JOURNAL_BYTES.inc(size)
+            JOURNAL_SYNC_SECONDS.observe(seconds)
         if self._writer.failure is not None:
             self.failed.set()
         self.bell.ring()

@@ -10,7 +10,7 @@ from bridge.errors import JournalFailed, JournalFull, LogError
 from bridge.log.base import Done
 from bridge.log.segments.files import SegmentFiles
 from bridge.log.segments.format import BATCH_BYTES
-from bridge.telemetry import JOURNAL_BYTES, JOURNAL_RECORDS, JOURNAL_SYNC_SECONDS, logger
+from bridge.telemetry import logger
 
 _BATCH_LIMIT: Final = 8 << 20
 _log = logger("segments")
@@ -26,11 +26,15 @@ class Append(NamedTuple):
 
 
 class Written(NamedTuple):
-    """One batch of appends with the offset of its first record, or the error that came instead."""
+    """One batch of appends with the offset of its first record, or the error that came instead.
+
+    ``seconds`` is what writing and syncing it took.
+    """
 
     appends: Sequence[Append]
     first_offset: int
     error: LogError | None
+    seconds: float = 0.0
 
 
 class Writer:
@@ -101,18 +105,15 @@ class Writer:
         except Exception as error:  # noqa: BLE001 whatever it was, nothing may be acknowledged after it
             self._fail(error)
             return Written(appends, 0, JournalFailed(self.failure))
-        JOURNAL_SYNC_SECONDS.observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
         if self._files.reserve_room != reserve:
             self._used_reserve()
-        return Written(appends, first_offset, None)
+        return Written(appends, first_offset, None, seconds)
 
     def _append(self, appends: list[Append]) -> int:
         count = sum(append.records for append in appends)
         parts = [append.data for append in appends]
-        first_offset = self._files.append(parts, count, max(append.newest_ms for append in appends))
-        JOURNAL_RECORDS.inc(count)
-        JOURNAL_BYTES.inc(sum(map(len, parts)))
-        return first_offset
+        return self._files.append(parts, count, max(append.newest_ms for append in appends))
 
     def _fail(self, error: Exception) -> None:
         self.failure = (
