@@ -43,6 +43,7 @@ def compile_normalize(row: Row) -> Normalize:
 def _compile_one(row: Row) -> Callable[[Callback, Mapping[str, Any], Part | None], Envelope]:
     """Return the function from a callback, the body of one event and its part in a batch to that event."""
     source = Source()
+    source.add("provider, app, _, query, operation_id, raw, _, _, _ = callback")
     source.add(f"event_type = {_type_of(row, source)}")
     write_fields(row.fields, source)
     write_query(row.fields, source)
@@ -75,7 +76,7 @@ def _type_of(row: Row, source: Source) -> str:
 def compile_question(row: Row) -> Ask:
     """Return the function from a callback of this before-command to its question. It raises Misfit."""
     source = Source()
-    source.add(f"body = {source.name(_object_of)}(callback)")
+    source.add("query = callback.query", f"body = {source.name(_object_of)}(callback)")
     write_fields(row.fields, source)
     write_query(row.fields, source)
     source.add(f"about = {as_expression(row.subject, source)}")
@@ -91,8 +92,10 @@ def compile_question(row: Row) -> Ask:
 
 def _people(said: Any) -> tuple[str, ...]:
     """Return whom a field names: an id, ids or members; nobody where it is absent."""
-    named = [said] if isinstance(said, str) else said or ()
-    return tuple(one["user_id"] if isinstance(one, dict) else one for one in named)
+    named: Sequence[Any] = [said] if isinstance(said, str) else said or ()
+    if named and isinstance(named[0], dict):
+        return tuple([one["user_id"] for one in named])
+    return tuple(named)
 
 
 def time_reader(sources: Sequence[TimeSource]) -> TimeReader:
@@ -106,7 +109,7 @@ def decision_event(row: Row, question: Question, decision: Decision, moment: int
     decided = format_time(moment >> 16)
     return Envelope(
         id=new_id(callback.provider),
-        source=_source(callback),
+        source=f"/im/{callback.provider}/{callback.app}",
         type=row.type,
         subject=question.subject,
         time=decided,
@@ -138,16 +141,14 @@ def _envelope(
     data: dict[str, Any],
     event_ms: int | None,
 ) -> Envelope:
-    time, recorded, sequence, basis = place(event_ms, callback.moment)
+    provider, app, _, _, operation_id, _, _, moment, _ = callback
+    time, recorded, sequence, basis = place(event_ms, moment)
+    source = f"/im/{provider}/{app}"
     attributes = (
-        event_id, _source(callback), event_type, subject, time, recorded, sequence, partitionkey, data,
-        basis, callback.operation_id, None, None, None,
+        event_id, source, event_type, subject, time, recorded, sequence, partitionkey, data, basis, operation_id,
+        None, None, None,
     )  # fmt: skip
     return _tuple(Envelope, attributes)
-
-
-def _source(callback: Callback) -> str:
-    return f"/im/{callback.provider}/{callback.app}"
 
 
 def _object_of(callback: Callback) -> Mapping[str, Any]:
@@ -176,15 +177,15 @@ def _decision(decision: Decision) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    effect = outcome.effect
+    rule, rev, mode, effect, matched, missing = outcome
     return {
-        "id": outcome.rule,
-        "rev": outcome.rev,
-        "mode": outcome.mode,
-        "matched": outcome.matched,
-        "missing": list(outcome.missing),
+        "id": rule,
+        "rev": rev,
+        "mode": mode,
+        "matched": matched,
+        "missing": missing,
         "effect": None if effect is None else effect.kind,
-        "refused": [] if effect is None else list(effect.refused),
+        "refused": () if effect is None else effect.refused,
     }
 
 
