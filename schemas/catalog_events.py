@@ -145,8 +145,8 @@ def _envelope(
     time, recorded, sequence, basis = place(event_ms, moment)
     source = f"/im/{provider}/{app}"
     attributes = (
-        event_id, source, event_type, subject, time, recorded, sequence, partitionkey, data, basis, operation_id,
-        None, None, None,
+        event_id, source, event_type, subject, time, recorded, sequence, partitionkey, data,
+        basis, operation_id, None, None, None,
     )  # fmt: skip
     return _tuple(Envelope, attributes)
 

@@ -55,11 +55,13 @@ def read_integer(value: Any) -> int | None:
     """Return an integer that came as a number or in quotes; empty text is absent."""
     if type(value) is int:
         return value
+    if type(value) is str and value.isdecimal() and value.isascii() and len(value) <= _DIGITS:
+        return int(value)
     if not isinstance(value, str):
         raise Misfit(f"must be an integer, got {type(value).__name__}")
     if not value:
         return None
-    digits = value.removeprefix("-") if value[0] == "-" else value
+    digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
         raise Misfit("must be an integer, got other text")
     number = int(value)

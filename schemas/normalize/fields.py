@@ -86,10 +86,10 @@ def write_fields(fields: tuple[Field, ...], source: Source) -> None:
 
 
 def write_query(fields: tuple[Field, ...], source: Source) -> None:
-    """Write the lines that add to ``data`` what the query of ``callback`` says."""
+    """Write the lines that add to ``data`` what ``query`` says."""
     for field in fields:
         if field.conversion == QUERY:
-            source.add(f"value = callback.query.get({field.query!r})")
+            source.add(f"value = query.get({field.query!r})")
             source.add("if value:", f"    data[{field.name!r}] = value")
 
 

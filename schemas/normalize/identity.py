@@ -22,37 +22,30 @@ BODY: Final = "body"
 SPECIAL: Final = (TIME, OPERATION, BODY)
 """What an identity may name besides normalized fields: the vendor's time, operation id, the whole body."""
 
+_BESIDES: Final = {TIME: "event_ms", OPERATION: "operation_id"}
 Identity = tuple[str, ...]
 
 
 def write_identity(command: str, identities: tuple[Identity, ...], source: Source) -> None:
-    """Write the lines that make ``event_id`` out of ``callback``, ``data`` and ``event_ms``.
+    """Write the lines that make ``event_id`` out of ``callback`` and its parts, ``data`` and ``event_ms``.
 
     ``command`` is the canonical name. The first identity counts of which no part is missing, null or empty;
     where there is none, the id is that of ``body_id``.
     """
-    source.add("event_id = None")
+    hashed, silent, indent = source.name(_hash), source.name(is_silent), ""
     for place, parts in enumerate(identities):
-        source.add(f"if event_id is None: # {', '.join(parts)}")
-        source.add(f"    event_id = {_attempt(command, parts, place, source)}")
-    source.add("if event_id is None:")
-    source.add(f"    event_id = {source.name(body_id)}(callback, {command!r}, event_ms)")
-
-
-def _attempt(command: str, parts: Identity, place: int, source: Source) -> str:
-    named = [f"data.get({part!r})" for part in parts if part not in SPECIAL]
-    timed = ["event_ms"] if TIME in parts else []
-    operated = ["callback.operation_id"] if OPERATION in parts else []
-    identity = ", ".join(named + timed + operated)
-    kind = f"identity{place}" if place else "identity"
-    whole = "callback.body" if BODY in parts else "b''"
-    return f"{source.name(_identified)}(callback, {command!r}, {kind!r}, [{identity}], {whole})"
-
-
-def _identified(callback: Callback, command: str, kind: str, identity: list[Any], body: bytes) -> str | None:
-    if not all(identity) and any(map(is_silent, identity)):
-        return None
-    return _hash(callback, command, kind, identity, body)
+        kind = f"identity{place}" if place else "identity"
+        named = [f"data.get({part!r})" for part in parts if part not in SPECIAL]
+        besides = [told for part, told in _BESIDES.items() if part in parts]
+        whole = "raw" if BODY in parts else "b''"
+        source.add(f"{indent}identity = [{', '.join(named + besides)}]")
+        source.add(f"{indent}if all(identity) or not any(map({silent}, identity)):")
+        source.add(
+            f"{indent}    event_id = {hashed}(provider, app, {command!r}, {kind!r}, identity, {whole})"
+        )
+        source.add(f"{indent}else:")
+        indent += "    "
+    source.add(f"{indent}event_id = {source.name(body_id)}(callback, {command!r}, event_ms)")
 
 
 def body_id(callback: Callback, command: str, event_ms: int | None) -> str:
@@ -63,7 +56,8 @@ def body_id(callback: Callback, command: str, event_ms: int | None) -> str:
     """
     nothing_else = event_ms is None and not callback.operation_id
     moment = callback.moment if nothing_else else None
-    return _hash(callback, command, "body", [callback.operation_id, moment], callback.body)
+    told = [callback.operation_id, moment]
+    return _hash(callback.provider, callback.app, command, "body", told, callback.body)
 
 
 def nth_id(event_id: str, occurrence: int) -> str:
@@ -77,10 +71,9 @@ def new_id(provider: str) -> str:
     return _text(provider, token_bytes(BYTES))
 
 
-def _hash(callback: Callback, command: str, kind: str, identity: list[Any], body: bytes) -> str:
-    provider = callback.provider
+def _hash(provider: str, app: str, command: str, kind: str, identity: list[Any], body: bytes) -> str:
     # JSON holds no line break, so the break parts the two without doubt.
-    named = orjson.dumps((provider, callback.app, command, kind, identity))
+    named = orjson.dumps((provider, app, command, kind, identity))
     return _text(provider, _digest(named + b"\n" + body))
 
 

@@ -12,6 +12,8 @@ from schemas.callback import UNPARSED
 _LEAST: Final = -(2**63)
 _BEYOND: Final = 2**64
 _BODY_DEPTH: Final = 3
+_SHALLOW: Final = 480
+"""Bytes that cannot nest too deep: every level takes two of them."""
 
 
 def read_json(body: bytes, *, depth: int = 3) -> Any:
@@ -22,6 +24,8 @@ def read_json(body: bytes, *, depth: int = 3) -> Any:
     """
     try:
         value = orjson.loads(body)
+        if len(body) <= _SHALLOW and orjson.dumps(value) == body:
+            return value
         # As deep as it will stand in an envelope: orjson writes 254 levels, and reads more.
         written = orjson.dumps([[[value]]] if depth == _BODY_DEPTH else _wrapped(value, depth))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
