@@ -213,7 +213,7 @@ def objects_of(fields: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Convert
     def read(value: Any) -> list[dict[str, Any]]:
         if not isinstance(value, list):
             raise Misfit(f"must be a list, got {type(value).__name__}")
-        return [fields(_object(item)) for item in value]
+        return [fields(item if type(item) is dict else _object(item)) for item in value]
 
     return read
 

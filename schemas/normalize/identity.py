@@ -2,7 +2,6 @@
 
 from hashlib import blake2b
 from secrets import token_bytes
-from struct import Struct
 from typing import Any, Final
 
 import orjson
@@ -12,10 +11,8 @@ from schemas.normalize.conversions import is_silent
 from schemas.normalize.generate import Source
 
 BYTES: Final = 20
-_DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
-_TWO: Final = [first + second for first in _DIGITS for second in _DIGITS]
 _unhashed = blake2b(digest_size=BYTES)
-_pieces = Struct(">HBHHBHHBHHBH").unpack
+_DIGITS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 TIME: Final = "time"
 OPERATION: Final = "operation_id"
 BODY: Final = "body"
@@ -83,17 +80,22 @@ def _digest(named: bytes) -> bytes:
     return state.digest()
 
 
-def _text(provider: str, digest: bytes) -> str:
-    """Return the digest in base32, two digits a step out of numbers of 8 and 16 bits.
+def _upper_halves(digits: int) -> int:
+    """Return ones where the upper half of every ``2 * digits`` digits of 5 bits stands, a byte for each."""
+    ones = (1 << 5 * digits) - 1
+    return sum(ones << 5 * digits << 8 * place for place in range(0, 8 * BYTES // 5, 2 * digits))
 
-    Less than half the time of ``base64.b32encode``: larger numbers take Python longer, and a table of three
-    digits would not stay in the cache.
+
+_MOVES: Final = tuple((_upper_halves(digits), (1 << 3 * digits) - 1) for digits in (16, 8, 4, 2, 1))
+
+
+def _text(provider: str, digest: bytes) -> str:
+    """Return the digest in base32, in a third of the time of ``base64.b32encode``.
+
+    Its digits of 5 bits are moved apart until each has a byte: the upper 16 of them, the upper 8 of each 16,
+    and so on. To move some bits up by n is to add them 2^n - 1 times.
     """
-    a, b, c, d, e, f, g, h, i, j, k, m = _pieces(digest)
-    return (
-        f"{provider}-"
-        f"{_TWO[a >> 6]}{_TWO[(a & 63) << 4 | b >> 4]}{_TWO[(b & 15) << 6 | c >> 10]}{_TWO[c & 1023]}"
-        f"{_TWO[d >> 6]}{_TWO[(d & 63) << 4 | e >> 4]}{_TWO[(e & 15) << 6 | f >> 10]}{_TWO[f & 1023]}"
-        f"{_TWO[g >> 6]}{_TWO[(g & 63) << 4 | h >> 4]}{_TWO[(h & 15) << 6 | i >> 10]}{_TWO[i & 1023]}"
-        f"{_TWO[j >> 6]}{_TWO[(j & 63) << 4 | k >> 4]}{_TWO[(k & 15) << 6 | m >> 10]}{_TWO[m & 1023]}"
-    )
+    bits = int.from_bytes(digest, "big")
+    for upper, times in _MOVES:
+        bits += (bits & upper) * times
+    return f"{provider}-{bits.to_bytes(8 * BYTES // 5, 'big').translate(_DIGITS).decode()}"
