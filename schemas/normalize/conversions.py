@@ -77,17 +77,14 @@ def read_ids(value: Any) -> list[str]:
     try:
         joined = "".join(value)  # looked at together, in half the time of one by one
     except TypeError:
-        joined = None
-    if joined and joined.isprintable() and all(value) and _are_short(joined, value):
-        return value.copy()
+        joined = ""
+    short = len(joined) <= ID_LENGTH or max(map(len, value)) <= ID_LENGTH
+    if joined and short and joined.isprintable() and all(value):
+        return value
     ids = [read_id(item) for item in value]
     if None in ids:
         raise Misfit("holds an empty id")
     return ids  # type: ignore[return-value]
-
-
-def _are_short(joined: str, ids: list[str]) -> bool:
-    return len(joined) <= ID_LENGTH or max(map(len, ids)) <= ID_LENGTH
 
 
 def read_members(value: Any) -> list[dict[str, str]]:
