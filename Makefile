@@ -35,7 +35,7 @@ demo: $(RUNTIME) ## five callbacks, a rule, two decisions, shown and checked
 	@exec $(BIN)/imbridge demo
 
 test: $(DEV) ## all tests, those against a real Kafka and a real PostgreSQL included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 fuzz: $(DEV) ## a hundred thousand hostile callbacks, over every row of the catalog (some minutes)
 	IMBRIDGE_FUZZ_BODIES=100000 $(BIN)/python -m pytest -q tests/contract/test_rows_fuzz.py

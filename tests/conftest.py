@@ -17,9 +17,12 @@ FIXTURES = {
     "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka", "distant_kafka"},
     "postgres": {"postgres", "postgres_url", "postgres_database", "own_postgres"},
 }
-_marks: dict[str, list[str]] = {}
+MET = "met"
+NOT_TESTED = "NOT TESTED AGAINST A REAL PART: "
 _ran: Counter[str] = Counter()
 _missing: set[str] = set()
+
+pytest_plugins = ["tests.side_by_side"]
 
 
 @contextmanager
@@ -28,10 +31,9 @@ def had(part: AbstractContextManager[Part]) -> Iterator[Part]:
     try:
         server = part.__enter__()
     except PartMissing as reason:
-        _missing.add(str(reason))
         if os.environ.get("CI"):
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
+            pytest.fail(f"{NOT_TESTED}{reason}", pytrace=False)
+        pytest.skip(f"{NOT_TESTED}{reason}")
     try:
         yield server
     finally:
@@ -114,22 +116,25 @@ def postgres_database(postgres: PostgresServer) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a real part, also where its author did not."""
+    """Mark every test that uses a real part, also where its author did not; its report names the part."""
     for item in items:
         for mark, fixtures in FIXTURES.items():
             if fixtures & set(getattr(item, "fixturenames", ())) and item.get_closest_marker(mark) is None:
                 item.add_marker(mark)
-        _marks[item.nodeid] = [mark for mark in FIXTURES if item.get_closest_marker(mark)]
+            if item.get_closest_marker(mark) is not None:
+                item.user_properties.append((MET, mark))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Count the tests that ran against each part, whatever their outcome."""
+    """Count the tests that ran against each part, whatever their outcome; note what could not be had."""
     if report.when == "call" and not report.skipped:
-        _ran.update(_marks.get(report.nodeid, []))
+        _ran.update(str(part) for name, part in report.user_properties if name == MET)
+    if NOT_TESTED in report.longreprtext:
+        _missing.add(report.longreprtext.rpartition(NOT_TESTED)[2].rstrip("')"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests met a real Kafka and a real PostgreSQL, and why others did not."""
     terminalreporter.write_line(f"kafka tests: {_ran['kafka']} ran, postgres tests: {_ran['postgres']} ran")
     for reason in sorted(_missing):
-        terminalreporter.write_line(f"NOT TESTED AGAINST A REAL PART: {reason}", red=True, bold=True)
+        terminalreporter.write_line(f"{NOT_TESTED}{reason}", red=True, bold=True)
