@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,11 @@ Result = TypeVar("Result")
 
 _YOUNG: Final = 20_000
 """Containers made before the collector looks at them: some hundred callbacks' worth, few megabytes."""
+_SWITCH_SECONDS: Final = 0.001
+"""How long a thread that computes (reading the journal, projecting) may keep the loop waiting for its turn.
+
+An acknowledgement changes threads several times: Python's 5 ms each showed while projections caught up.
+"""
 
 
 def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
@@ -21,6 +27,7 @@ def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
     What a driver leaves behind of a task nobody waits for is a log line like all others.
     """
     settle_collector()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_fastest()) as runner:
         runner.get_loop().set_exception_handler(_say)
         return runner.run(work)

@@ -1,12 +1,56 @@
-"""The loop of a process: what nobody waited for is said in the log, like everything else."""
+"""The loop of a process: its turn comes soon, and what nobody waited for is said in the log."""
 
 import asyncio
 import gc
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
 from bridge.main.loops import run_loop
+
+
+@pytest.fixture(autouse=True)
+def switching() -> Iterator[None]:
+    """Give the tests that follow the interval that was theirs."""
+    before = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_a_thread_that_computes_gives_the_loop_its_turn_sooner_than_python_would() -> None:
+    over = threading.Event()
+
+    def compute() -> None:
+        while not over.is_set():
+            sum(range(100))
+
+    async def waits() -> float:
+        """Return how long the loop typically waits for its turn."""
+        taken = []
+        for _ in range(100):
+            since = time.perf_counter()
+            await asyncio.sleep(0.001)
+            taken.append(time.perf_counter() - since)
+        return statistics.median(taken)
+
+    async def compared() -> tuple[float, float]:
+        ours = await waits()
+        sys.setswitchinterval(0.005)
+        return ours, await waits()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        ours, pythons = run_loop(compared())
+    finally:
+        over.set()
+        thread.join()
+    assert ours < 0.7 * pythons
 
 
 def test_a_task_nobody_waited_for_is_a_log_line(capfd: pytest.CaptureFixture[str]) -> None:

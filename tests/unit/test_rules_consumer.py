@@ -26,6 +26,7 @@ from consumers.rules.index import Index
 from consumers.rules.rule import compile_rule
 from consumers.rules.served import Served
 from consumers.rules.topic import REQUEST_SECONDS
+from schemas.catalog import Catalog
 from schemas.decisions import Effect
 from schemas.topics import RULES
 from tests.rules_kit import SET, consuming, documents, question, rule, until
@@ -322,6 +323,15 @@ async def test_before_the_first_reading_it_is_ready_only_after_its_grace(
     assert not consumer.is_ready()
     seconds = 110.0
     assert consumer.is_ready()
+    assert consumer.decide(question("u1")).fallback == "not_ready"
+
+
+async def test_not_even_the_first_question_waits_for_the_catalog_to_be_read(
+    log: UnsteadyLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known_acts.cache_clear()
+    consumer = RulesConsumer(log, directory=tmp_path)
+    monkeypatch.setattr(Catalog, "load", lambda: pytest.fail("read while a caller waits"))
     assert consumer.decide(question("u1")).fallback == "not_ready"
 
 
