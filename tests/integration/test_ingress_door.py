@@ -2,7 +2,8 @@
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -19,7 +20,18 @@ from bridge.providers.openim import OpenIMProvider
 from bridge.providers.openim_signature import NonceSignature
 from bridge.providers.tencent import TencentProvider
 from bridge.telemetry import REGISTRY
-from tests.ingress_bed import CATALOG, SECONDS, Answer, Bed, ShelfJournal, ToldRules, request, running, until
+from tests.ingress_bed import (
+    CATALOG,
+    SECONDS,
+    Answer,
+    Bed,
+    ShelfJournal,
+    ToldRules,
+    Wire,
+    request,
+    running,
+    until,
+)
 
 TOKEN, SECRET, APP = "t0ken", "s3cret", "1400000000"
 DOORS: tuple[Provider, ...] = (
@@ -196,17 +208,23 @@ async def test_a_signed_callback_that_comes_again_is_one_event() -> None:
     assert REGISTRY.get_sample_value("imbridge_callbacks_total", labels) == counted + 1
 
 
+@asynccontextmanager
+async def both_waiting(bed: Bed, target: str) -> AsyncIterator[list[Wire]]:
+    """Yield two connections that sent the same: one waits for the disk, the repeat for that one."""
+    async with bed.wire() as first, bed.wire() as second:
+        first.send(request(target, joined()))
+        await until(lambda: bed.journal.records, "the first copy in the queue")
+        second.send(request(target, joined()))
+        await until(lambda: bed.ingress.status().waiting == 2, "the repeat waiting")
+        yield [first, second]
+
+
 async def test_a_repeat_is_answered_only_after_the_first_copy_has_committed() -> None:
     async with running(providers=DOORS, journal=ShelfJournal(held=True)) as bed:
-        target = tencent(JOIN)
-        async with bed.wire() as first, bed.wire() as second:
-            first.send(request(target, joined()))
-            await until(lambda: bed.journal.records, "the first copy in the queue")
-            second.send(request(target, joined()))
-            await until(lambda: bed.ingress.status().waiting == 2, "the repeat waiting")
-            assert not second.reader._buffer, "answered before it was on disk"  # type: ignore[attr-defined]
+        async with both_waiting(bed, tencent(JOIN)) as wires:
+            assert not wires[1].reader._buffer, "answered before it was on disk"  # type: ignore[attr-defined]
             bed.journal.release()
-            assert [(await wire.answer()).status for wire in (first, second)] == [200, 200]
+            assert [(await wire.answer()).status for wire in wires] == [200, 200]
         assert len(bed.journal.records) == 1
         assert bed.ingress.status().waiting == 0
 
@@ -214,13 +232,9 @@ async def test_a_repeat_is_answered_only_after_the_first_copy_has_committed() ->
 async def test_a_repeat_of_what_could_not_be_stored_is_refused_with_it_and_stored_later() -> None:
     async with running(providers=DOORS, journal=ShelfJournal(held=True)) as bed:
         target = tencent(JOIN)
-        async with bed.wire() as first, bed.wire() as second:
-            first.send(request(target, joined()))
-            await until(lambda: bed.journal.records, "the first copy in the queue")
-            second.send(request(target, joined()))
-            await until(lambda: bed.ingress.status().waiting == 2, "the repeat waiting")
+        async with both_waiting(bed, target) as wires:
             bed.journal.release(JournalFailed("no fsync"))
-            assert [(await wire.answer()).status for wire in (first, second)] == [503, 503]
+            assert [(await wire.answer()).status for wire in wires] == [503, 503]
         bed.journal.held = False
         bed.ingress.use_journal(bed.journal)
         assert (await bed.post(target, joined())).status == 200

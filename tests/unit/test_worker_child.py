@@ -26,6 +26,20 @@ def made(place: Path, ended: Callable[[str], None] = lambda _: None) -> Child:
     return Child(duty, lambda: None, ended)
 
 
+@pytest.fixture
+def worker_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a shell script where the worker's Python is looked for; gives its place."""
+
+    def put(script: str) -> Path:
+        place = tmp_path / "worker"
+        place.write_text(f"#!/bin/sh\n{script}\n")
+        place.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(place))
+        return place
+
+    return put
+
+
 async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110 another process changes it
@@ -49,12 +63,9 @@ async def test_a_process_that_cannot_be_started_is_tried_again_and_said(
 
 
 async def test_settings_that_are_refused_before_the_first_start_are_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker_does: Callable[[str], Path]
 ) -> None:
-    refuses = tmp_path / "refuses"
-    refuses.write_text("#!/bin/sh\nexit 2\n")
-    refuses.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(refuses))
+    worker_does("exit 2")
     ended: list[str] = []
     with pytest.raises(ConfigurationError, match="worker 1 refused its settings"):
         await made(tmp_path, ended.append).run()
@@ -62,12 +73,9 @@ async def test_settings_that_are_refused_before_the_first_start_are_raised(
 
 
 async def test_waits_between_starts_grow_and_a_stop_ends_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker_does: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dies = tmp_path / "dies"
-    dies.write_text("#!/bin/sh\nexit 7\n")
-    dies.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(dies))
+    worker_does("exit 7")
     waited: list[float] = []
     real = Backoff.next_delay
 
@@ -87,12 +95,9 @@ async def test_waits_between_starts_grow_and_a_stop_ends_them(
 
 
 async def test_a_stop_while_the_process_is_being_started_is_told_behind_its_duty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker_does: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = tmp_path / "waits"
-    waits.write_text("#!/bin/sh\nread duty; read order; echo $order > $0.told\n")
-    waits.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(waits))
+    worker = worker_does("read duty; read order; echo $order > $0.told")
     starting = asyncio.create_subprocess_exec
     child = made(tmp_path)
 
@@ -104,16 +109,13 @@ async def test_a_stop_while_the_process_is_being_started_is_told_behind_its_duty
     monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
     async with asyncio.timeout(20):
         assert await child.run()
-    assert (tmp_path / "waits.told").read_bytes() == order_line(Stop(1.5))
+    assert worker.with_suffix(".told").read_bytes() == order_line(Stop(1.5))
 
 
 async def test_what_a_process_counted_is_not_told_once_it_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker_does: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = tmp_path / "waits"
-    waits.write_text("#!/bin/sh\nread duty; read order\n")
-    waits.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(waits))
+    worker_does("read duty; read order")
     answered = asyncio.Event()
 
     async def late(_: Window) -> str:
