@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 from typing import Final, NamedTuple
 
@@ -67,11 +67,9 @@ class Writer:
     def _run(self) -> None:
         while (appends := self._queue.get()) is not None:
             more: list[Append] | None = appends
-            try:
-                while more := self._queue.get_nowait():
-                    appends += more
-            except Empty:
-                pass
+            while more and not self._queue.empty():  # nobody else takes from it
+                more = self._queue.get()
+                appends += more or ()
             self._write_all(appends)
             if more is None:
                 return
