@@ -1,4 +1,4 @@
-"""Under ``pytest -n``: files run side by side; tests of faults, which measure, follow them and run alone."""
+"""Under ``pytest -n``: files run side by side; those that hold times against each other follow, alone."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-ALONE = "tests/faults/"
+ALONE = tuple(f"tests/faults/test_{name}.py" for name in ("hostile", "outage", "overload", "sigterm"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -17,7 +17,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return ALONE if nodeid.startswith(ALONE) else str(super()._split_scope(nodeid))
+            return "alone" if nodeid.startswith(ALONE) else str(super()._split_scope(nodeid))
 
     config.option.loadscopereorder = False
     return Files(config, log)
