@@ -168,14 +168,14 @@ def drained(bridge: Bridge, journal: int = 1, seconds: float = 60.0) -> None:
     until(nothing_left, f"the relay of journal {journal} has moved everything", seconds)
 
 
-def caught_up(bridge: Bridge, journal: int = 1, seconds: float = 60.0) -> None:
-    """Return once that relay is no further behind than callers at work keep it."""
+def caught_up(bridge: Bridge, part: str, seconds: float = 60.0) -> None:
+    """Return once this relay or projection is no further behind than callers at work keep it."""
 
     def is_close() -> bool:
-        part = bridge.part(f"relay of journal {journal}")
-        return bool(part["ok"] and part["lag_seconds"] < CLOSE_SECONDS)
+        said = bridge.part(part)
+        return bool(said["ok"] and said["lag_seconds"] < CLOSE_SECONDS)
 
-    until(is_close, f"the relay of journal {journal} has caught up", seconds)
+    until(is_close, f"the {part} has caught up", seconds)
 
 
 def metric(bridge: Bridge, name: str, **labels: str) -> float:
