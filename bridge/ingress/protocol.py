@@ -151,6 +151,8 @@ class CallbackConnection(BaseProtocol):
         except HttpProcessingError as error:
             self._end_after(error, partial(self._dispatch.unparseable, error))
             return
+        if not (data or messages):
+            return  # a body that was read has told the parser to go on, and there was nothing
         if len(messages) == 1 and not (upgraded or self._busy or self._queue or self._paused):
             self._learn(data, *messages[0])
             self._begin(*messages[0])  # what nearly every callback is
@@ -319,7 +321,8 @@ class CallbackConnection(BaseProtocol):
     def _on_disk(self, waiting: Waiting) -> None:
         self._waiting = None
         self._send(self._dispatch.stored(waiting))
-        self._pump()
+        if self._queue or self._ending:
+            self._pump()
 
     def _send(self, reply: Reply, *, whole: bool = True) -> None:
         """Write the answer; ``whole`` says that the request was read to its end."""

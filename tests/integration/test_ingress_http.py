@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from bridge.errors import ConfigurationError
+from bridge.ingress.heads import Head, Heads
 from bridge.ingress.ingress import Ingress
 from bridge.log.clock import HybridClock
 from bridge.providers.openim import OpenIMProvider
@@ -134,6 +135,24 @@ async def test_a_connection_is_kept_for_the_next_callback() -> None:
             answer = await wire.answer()
             assert (answer.status, answer.headers.get("connection")) == (200, None)
             assert answer.headers["date"].endswith("GMT")
+
+
+async def test_what_taught_a_connection_its_head_spares_it_the_parser_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find, known = Heads.find, list[bool]()
+
+    def noted(heads: Heads, data: bytes) -> tuple[Head, str, bytes] | None:
+        found = find(heads, data)
+        known.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Heads, "find", noted)
+    async with running() as bed, bed.wire() as wire:
+        for body in (b"{}", b'{"longer": 1}', b"{}"):
+            wire.send(request(TENCENT, body))
+            assert (await wire.answer()).status == 200
+    assert known == [False, True, True]
 
 
 async def test_pipelined_requests_are_answered_in_their_order() -> None:
