@@ -27,6 +27,7 @@ NOT_FOUND: Final = failure_for_both(404, "unknown path")
 POST_ONLY: Final = failure_for_both(405, "callbacks arrive by POST")
 OVERLOAD: Final = failure_for_both(503, "overload")
 INTERNAL: Final = failure_for_both(503, "internal error")
+_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 _UNREAD: Final = {413: "too_large", 408: "too_slow", 503: "overload"}
 
 
@@ -76,7 +77,8 @@ class Dispatch:
         found = self._routes.find(segments, query, headers)
         if found is None:
             return self._end(NOT_FOUND, "path")
-        return self._authenticate(*found, headers, peer, crowded)
+        provider, raw = found
+        return self._authenticate(provider, raw, headers, peer, crowded)
 
     def answer(self, opened: Opened, body: bytes) -> Reply | Waiting:
         """Return the answer to a request whose body has arrived, or what waits for the disk."""
@@ -147,7 +149,7 @@ class Dispatch:
             refused = None if is_question else self._after.refusal(provider, _name(spec), crowded)
             if refused is not None:
                 return refused
-        return Opened(provider, request, spec, is_question)
+        return _tuple(Opened, (provider, request, spec, is_question))
 
     def _named_by_body(self, provider: Provider, callback: Callback) -> tuple[CommandSpec | None, Callback]:
         """Return the command the body names, where the URL names none that is known."""

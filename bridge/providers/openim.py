@@ -25,6 +25,7 @@ from schemas.normalize.lossless import read_json
 NAME: Final = "openim"
 OPERATION_HEADER: Final = "OperationID"
 
+_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 _FAILURE_CODE: Final = 20001
 _SECRET_AND_COMMAND: Final = 2
 _NOTHING: Final[tuple[str, ...]] = ()
@@ -74,8 +75,9 @@ class OpenIMProvider:
             raise UnknownPath(f"OpenIM's callbacks arrive at /command, one segment: {len(segments)} came")
         command = segments[0] if segments else request.query.get("command")
         operation_id = _text(request.headers.get(OPERATION_HEADER, ""))
-        return AuthenticRequest(
-            NAME, self._app, command or None, request.query, operation_id or None, redacted
+        return _tuple(
+            AuthenticRequest,
+            (NAME, self._app, command or None, request.query, operation_id or None, redacted, ""),
         )
 
     def parse(self, request: AuthenticRequest, body: bytes, moment: int) -> Callback:
@@ -89,8 +91,9 @@ class OpenIMProvider:
         elif content is UNPARSED:
             body, found = _SECRET_IN_BYTES.subn(rb'\1""', body)
             redacted = (*redacted, f"body.{_SERVER_SECRET}") if found else redacted
-        return Callback(
-            NAME, request.app, command, request.query, operation_id, body, content, moment, redacted
+        return _tuple(
+            Callback,
+            (NAME, request.app, command, request.query, operation_id, body, content, moment, redacted),
         )
 
     def command_in(self, body: Any) -> str | None:

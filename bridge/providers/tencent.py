@@ -35,6 +35,7 @@ _DOCUMENTED: Final = frozenset(
     )
 )
 _SPELLED: Final = {name.lower(): name for name in _DOCUMENTED}
+_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 _APP_LENGTH: Final = 32
 _TIME_LENGTH: Final = 12
 
@@ -83,7 +84,9 @@ class TencentProvider:
             signed = f"{request_time} {sign}"
         command, operation_id = query.get("CallbackCommand"), query.get("RequestID")
         if _SIGN not in query:
-            return AuthenticRequest(NAME, app, command or None, request.query, operation_id or None)
+            return _tuple(
+                AuthenticRequest, (NAME, app, command or None, request.query, operation_id or None, (), "")
+            )
         kept = {name: value for name, value in request.query.items() if name.lower() != _SIGN.lower()}
         return AuthenticRequest(NAME, app, command or None, kept, operation_id or None, (_SIGN,), signed)
 
@@ -91,10 +94,8 @@ class TencentProvider:
         """Return the callback; the URL names the command, else the body does."""
         content = read_json(body)
         command = request.command or self.command_in(content) or ""
-        return Callback(
-            NAME, request.app, command, request.query, request.operation_id, body, content, moment,
-            request.redacted,
-        )  # fmt: skip
+        _, app, _, query, operation_id, redacted, _ = request
+        return _tuple(Callback, (NAME, app, command, query, operation_id, body, content, moment, redacted))
 
     def command_in(self, body: Any) -> str | None:
         """Return the body's ``CallbackCommand``; two kinds of body have none."""
