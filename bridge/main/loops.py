@@ -12,8 +12,8 @@ _log = logger("process")
 
 Result = TypeVar("Result")
 
-_YOUNG: Final = 20_000
-"""Containers made before the collector looks at them: some hundred callbacks' worth, few megabytes."""
+_YOUNG: Final = 2_000
+"""Containers made before the collector looks at them: few enough to be looked at within a millisecond."""
 _SWITCH_SECONDS: Final = 0.001
 """How long a thread that computes (reading the journal, projecting) may keep the loop waiting for its turn.
 

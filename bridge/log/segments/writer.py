@@ -109,9 +109,8 @@ class Writer:
         return Written(appends, first_offset, None, seconds)
 
     def _append(self, appends: list[Append]) -> int:
-        count = sum(append.records for append in appends)
-        parts = [append.data for append in appends]
-        return self._files.append(parts, count, max(append.newest_ms for append in appends))
+        _, counts, parts, newest_ms = zip(*appends, strict=True)
+        return self._files.append(parts, sum(counts), max(newest_ms))
 
     def _fail(self, error: Exception) -> None:
         self.failure = (
