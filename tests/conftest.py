@@ -1,6 +1,7 @@
 """Real parts for every test that asks for them, started once a session, and how many tests met them."""
 
 import os
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ _ran: Counter[str] = Counter()
 _missing: set[str] = set()
 
 pytest_plugins = ["tests.side_by_side"]
+
+
+def pytest_configure() -> None:
+    """Heed interrupts, and so what we start does: what a shell runs in the background ignores them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

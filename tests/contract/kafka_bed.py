@@ -1,5 +1,6 @@
 """A bed for the log contract over a real broker."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,8 +54,12 @@ class KafkaBed:
             await admin.delete_records(first)
 
     async def make_anew(self) -> None:
-        async with self._admin() as admin:
-            await admin.delete_topics([self._prefix + name for name in PARTITIONS])
+        """Delete the topics; return once the broker no longer knows them, which comes after its answer."""
+        gone = {self._prefix + name for name in PARTITIONS}
+        async with self._admin() as admin, asyncio.timeout(self.seconds):
+            await admin.delete_topics([*gone])
+            while not gone.isdisjoint(await admin.list_topics()):  # noqa: ASYNC110 nothing tells us
+                await asyncio.sleep(0.05)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
