@@ -32,7 +32,7 @@ class ShelfJournal:
         self.held, self.error = held, error
         self.waiting: list[Done] = []
 
-    def submit(self, records: Sequence[Record], done: Done) -> None:
+    def submit(self, records: Sequence[Record], done: Done, *, patient: bool = False) -> None:  # noqa: ARG002 as the protocol has it
         if self.error is not None:
             raise self.error
         self.records.extend(records)

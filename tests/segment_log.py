@@ -48,7 +48,7 @@ async def append(journal: SegmentLog, *records: Record) -> list[Position]:
     return positions
 
 
-def submit(journal: SegmentLog, *records: Record) -> "asyncio.Future[list[Position]]":
+def submit(journal: SegmentLog, *records: Record, patient: bool = False) -> "asyncio.Future[list[Position]]":
     """Enter the records into the queue at once; the future tells where they stand once they are on disk."""
     answer: asyncio.Future[list[Position]] = asyncio.get_running_loop().create_future()
 
@@ -65,7 +65,7 @@ def submit(journal: SegmentLog, *records: Record) -> "asyncio.Future[list[Positi
             ]
         )
 
-    journal.submit(records, done)
+    journal.submit(records, done, patient=patient)
     return answer
 
 

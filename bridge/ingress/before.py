@@ -130,7 +130,7 @@ class BeforePath:
         journal = self._state.journal
         if journal is None or self._state.journal_failed:
             raise LogUnavailable("there is no journal to append to")
-        journal.submit([record], partial(self._stored, record.timestamp))
+        journal.submit([record], partial(self._stored, record.timestamp), patient=True)
 
     def _stored(self, received_ms: int, _: int, error: LogError | None) -> None:
         if error is not None:

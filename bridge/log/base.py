@@ -123,9 +123,10 @@ Done = Callable[[int, LogError | None], None]
 class Journal(Protocol):
     """The writing side of a segment log, held by one process: what an acknowledgement rests on."""
 
-    def submit(self, records: Sequence[Record], done: Done) -> None:
+    def submit(self, records: Sequence[Record], done: Done, *, patient: bool = False) -> None:
         """Enter the records into the bounded queue, in this order, before returning.
 
+        What is ``patient``, since nobody waits for it, may let others gather for some milliseconds.
         ``done`` is called in a later turn of the event loop, without an error only once they are on disk.
         Raises at once, with nothing entered and ``done`` never called: JournalBusy, JournalFull (both
         retriable), JournalFailed, RecordRefused (too large).

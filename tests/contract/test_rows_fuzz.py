@@ -104,7 +104,7 @@ class Shelf:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def submit(self, records: Sequence[Record], _: Done) -> None:
+    def submit(self, records: Sequence[Record], _: Done, *, patient: bool = False) -> None:  # noqa: ARG002 as the protocol has it
         self.records.extend(records)
 
 

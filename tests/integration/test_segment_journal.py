@@ -78,6 +78,19 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "sync", sync)
 
 
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list in which the number of appends of each hand-over to the writer will stand."""
+    handed: list[int] = []
+    put = Writer.put
+
+    def seen(writer: Writer, appends: list[Append]) -> None:
+        handed.append(len(appends))
+        put(writer, appends)
+
+    monkeypatch.setattr(Writer, "put", seen)
+    return handed
+
+
 async def test_appends_that_wait_together_become_one_batch_in_the_order_of_submission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,14 +111,7 @@ async def test_appends_that_wait_together_become_one_batch_in_the_order_of_submi
 async def test_what_comes_a_turn_of_the_loop_later_is_handed_over_with_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handed: list[int] = []
-    put = Writer.put
-
-    def seen(writer: Writer, appends: list[Append]) -> None:
-        handed.append(len(appends))
-        put(writer, appends)
-
-    monkeypatch.setattr(Writer, "put", seen)
+    handed = handed_over(monkeypatch)
     async with opened(tmp_path) as journal:
         first = submit(journal, record(0))
         await asyncio.sleep(0)
@@ -346,6 +352,29 @@ async def test_closing_gives_up_on_a_disk_that_does_not_answer(
     assert not waiting.done()
     held.release()
     await waiting
+
+
+async def test_what_is_patient_goes_with_what_comes_after_it_and_by_itself_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed = handed_over(monkeypatch)
+    monkeypatch.setattr("bridge.log.segments.log.PATIENCE_SECONDS", 0.5)
+    async with opened(tmp_path) as journal:
+        decided = submit(journal, record(0), patient=True)
+        for _ in range(10):
+            await asyncio.sleep(0)  # turns of the loop, after which nothing that hurries is left behind
+        assert not handed
+        await asyncio.gather(decided, submit(journal, record(1)))
+        assert handed == [2]
+        await submit(journal, record(2), patient=True)
+        assert handed == [2, 1]
+        assert numbers(stored(journal.directory)) == [0, 1, 2]
+
+
+async def test_what_is_patient_is_on_disk_when_the_journal_is_closed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        submit(journal, record(0), patient=True)
+    assert numbers(stored(journal.directory)) == [0]
 
 
 def raising(_: int, __: LogError | None) -> None:

@@ -3,13 +3,14 @@
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from bridge.telemetry import logger
 
 PAGE: Final = 4096
-_FILL_BYTES: Final = 1 << 16
+_FILL_BYTES: Final = 1 << 18
 _SYNC_BYTES: Final = 1 << 20
 _log = logger("segments")
 
@@ -100,17 +101,17 @@ def create(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
-def fill_with_zeros(path: Path, size: int) -> None:
+def fill_with_zeros(path: Path, size: int, rest_seconds: float = 0.0) -> None:
     """Make ``path`` a file of ``size`` written zeros, on disk. Leaves nothing behind when it cannot.
 
     Really written: an extent that is only allocated is converted at the first write, and that makes each
-    fdatasync wait for the file system's own journal. In pieces, since one write of a MiB keeps the core
-    for 2.5 ms, and synced in steps, so that appends going on beside it do not wait behind one large flush.
-    Raises OSError.
+    fdatasync wait for the file system's own journal. In pieces with ``rest_seconds`` between them, for the
+    core is kept while one is written; synced in steps, so that appends going on beside it do not wait behind
+    one large flush. Raises OSError.
     """
     filling = path.with_name(path.name + ".filling")
     try:
-        _fill(filling, size)
+        _fill(filling, size, rest_seconds)
         filling.rename(path)
         sync_directory(path.parent)
     except OSError:
@@ -118,7 +119,7 @@ def fill_with_zeros(path: Path, size: int) -> None:
         raise
 
 
-def _fill(path: Path, size: int) -> None:
+def _fill(path: Path, size: int, rest_seconds: float) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
         if sys.platform != "darwin":
@@ -128,6 +129,7 @@ def _fill(path: Path, size: int) -> None:
             write_all(fd, zeros[: size - position], position)
             if not position % _SYNC_BYTES:
                 sync(fd)
+            time.sleep(rest_seconds)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -220,14 +220,15 @@ class SegmentFiles:
             before.close()
         self._end.sync()
 
-    def allocate(self) -> None:
+    def allocate(self, rest_seconds: float = 0.0) -> None:
         """Fill the reserve, the segment ahead of the open one; where that fails nothing is left behind.
 
+        Between its pieces it rests for ``rest_seconds``, so that others come to their turn.
         Raises JournalFull (room would help), LogUnavailable (the disk refuses for another reason).
         """
         try:
             self._look_for_room()
-            self._reserve.fill()
+            self._reserve.fill(rest_seconds)
         except OSError as error:
             kind = JournalFull if error.errno in OUT_OF_SPACE else LogUnavailable
             raise kind(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import Final
 
 from bridge.errors import (
     JournalBusy,
@@ -21,6 +22,9 @@ from bridge.log.segments.frames import encode
 from bridge.log.segments.locks import OsLock
 from bridge.log.segments.writer import Append, Writer, Written
 from bridge.telemetry import JOURNAL_BYTES, JOURNAL_RECORDS, JOURNAL_SYNC_SECONDS, logger
+
+PATIENCE_SECONDS: Final = 0.002
+"""How long what nobody waits for lets others gather: a sync costs the loop more than a question does."""
 
 _log = logger("segments")
 
@@ -51,6 +55,7 @@ class SegmentLog:
         self._queue_records, self._queue_bytes = queue_records, queue_bytes
         self._queued_records = self._queued_bytes = 0
         self._gathered: list[Append] = []
+        self._hurrying = False
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self._forgetting = Lock()
@@ -91,9 +96,10 @@ class SegmentLog:
 
     # Appending
 
-    def submit(self, records: Sequence[Record], done: Done) -> None:
+    def submit(self, records: Sequence[Record], done: Done, *, patient: bool = False) -> None:
         """Enter the records into the queue, in this order; ``done`` is told once they are on disk.
 
+        Those that are ``patient`` let others gather for ``PATIENCE_SECONDS``, unless one comes that is not.
         Raises at once, with nothing entered: JournalBusy, JournalFull, JournalFailed, RecordRefused (one
         record too large, or all of them together), LogUnavailable (closed).
         """
@@ -118,8 +124,11 @@ class SegmentLog:
             raise self._refusal(len(data), count, queued)
         self._queued_bytes = queued
         self._queued_records += count
-        if not self._gathered:
+        if not (patient or self._hurrying):
+            self._hurrying = True
             self._loop.call_soon(self._gather_on)
+        elif not self._gathered:
+            self._loop.call_later(PATIENCE_SECONDS, self._hand_over)
         self._gathered.append(Append(done, count, data, newest_ms))
 
     async def append(self, records: Sequence[Record]) -> Sequence[Position]:
@@ -176,7 +185,7 @@ class SegmentLog:
 
     def _hand_over(self) -> None:
         """Give the writer all that was gathered: one wake-up, one batch."""
-        gathered, self._gathered = self._gathered, []
+        gathered, self._gathered, self._hurrying = self._gathered, [], False
         if gathered:
             self._writer.put(gathered)
 

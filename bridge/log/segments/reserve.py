@@ -24,9 +24,9 @@ class Reserve:
             self._path.unlink()
         self.room = segment_bytes - SEGMENT_BYTES if self._path.exists() else 0
 
-    def fill(self) -> None:
+    def fill(self, rest_seconds: float = 0.0) -> None:
         """Make the reserve, on disk. Leaves nothing behind when it cannot. Raises OSError."""
-        disk.fill_with_zeros(self._path, self._bytes)
+        disk.fill_with_zeros(self._path, self._bytes, rest_seconds)
         self.room = self._bytes - SEGMENT_BYTES
 
     def become_segment(self, header: SegmentHeader) -> None:
