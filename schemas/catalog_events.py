@@ -8,6 +8,7 @@ from schemas.callback import Callback
 from schemas.catalog_rows import Row, TimeSource
 from schemas.decisions import Decision, Effect, Outcome, Question
 from schemas.envelope import Envelope, format_time
+from schemas.named import make
 from schemas.normalize.batches import compile_batch, told_apart
 from schemas.normalize.conversions import choice_of
 from schemas.normalize.fields import write_fields, write_query
@@ -23,7 +24,6 @@ Normalize = Callable[[Callback], list[Envelope]]
 Ask = Callable[[Callback], Question]
 
 UNRECOGNIZED: Final = "im.unrecognized.v1"
-_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 _PLAIN_COMMAND: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -148,7 +148,7 @@ def _envelope(
         event_id, source, event_type, subject, time, recorded, sequence, partitionkey, data,
         basis, operation_id, None, None, None,
     )  # fmt: skip
-    return _tuple(Envelope, attributes)
+    return make(Envelope, attributes)
 
 
 def _object_of(callback: Callback) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from bridge.providers.tencent_words import answer, reply_of
 from schemas.callback import Callback
 from schemas.catalog_rows import Answers
 from schemas.decisions import Decision
+from schemas.named import make
 from schemas.normalize.lossless import read_json
 
 NAME: Final = "tencent"
@@ -35,7 +36,6 @@ _DOCUMENTED: Final = frozenset(
     )
 )
 _SPELLED: Final = {name.lower(): name for name in _DOCUMENTED}
-_tuple = tuple.__new__  # a named tuple of known fields: half the price of calling its class
 _APP_LENGTH: Final = 32
 _TIME_LENGTH: Final = 12
 
@@ -84,7 +84,7 @@ class TencentProvider:
             signed = f"{request_time} {sign}"
         command, operation_id = query.get("CallbackCommand"), query.get("RequestID")
         if _SIGN not in query:
-            return _tuple(
+            return make(
                 AuthenticRequest, (NAME, app, command or None, request.query, operation_id or None, (), "")
             )
         kept = {name: value for name, value in request.query.items() if name.lower() != _SIGN.lower()}
@@ -95,7 +95,7 @@ class TencentProvider:
         content = read_json(body)
         command = request.command or self.command_in(content) or ""
         _, app, _, query, operation_id, redacted, _ = request
-        return _tuple(Callback, (NAME, app, command, query, operation_id, body, content, moment, redacted))
+        return make(Callback, (NAME, app, command, query, operation_id, body, content, moment, redacted))
 
     def command_in(self, body: Any) -> str | None:
         """Return the body's ``CallbackCommand``; two kinds of body have none."""
