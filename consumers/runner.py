@@ -5,17 +5,19 @@ It is also the one place that turns an error into a policy: try again, enter ane
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Literal
 
 from bridge.backoff import Backoff
 from bridge.errors import Fenced, ImbridgeError, LogLocked, OffsetGone
-from bridge.log.base import Batch, Log, Position, Subscription, TopicPartition
+from bridge.log.base import Log, Position, Subscription, TopicPartition
 from bridge.log.clock import wall_ms
 from bridge.telemetry import CONSUMER_BATCH_SECONDS, CONSUMER_FENCED, CONSUMER_GAPS, logger
-from consumers.applying import Applying, Part, Revoked
+from consumers.applying import Applying, Part
 from consumers.assignment import Assignment
+from consumers.gathering import Gathering
 from consumers.parking import Parking
 from consumers.projections.base import Projection
 from consumers.status import RunnerStatus
@@ -47,6 +49,7 @@ class Runner:
         on_gap: Literal["stop", "skip"] = "stop",
         max_parked_per_minute: int = 50,
         poll_seconds: float = 0.25,
+        linger_seconds: float = 0.02,
         idle_checkpoint_seconds: float = 5.0,
         claim_check_seconds: float = 2.0,
         backoff: Backoff | None = None,
@@ -56,15 +59,15 @@ class Runner:
         self._log = log
         self._store = store
         self._projection = projection
-        self._batch_records = batch_records
         self._on_gap = on_gap
-        self._poll_seconds = poll_seconds
+        self._linger_seconds = linger_seconds
         self._idle_seconds = idle_checkpoint_seconds
         self._check_seconds = claim_check_seconds
         self._trying = Trying(name, backoff or Backoff(), now_ms)
         self._assignment = Assignment(store, name, owner, now_ms, time.monotonic)
         self._parking = Parking(dead_letters, name, max_per_minute=max_parked_per_minute, now_ms=now_ms)
         self._applying = Applying(store, projection, self._assignment, self._parking, self._trying)
+        self._gathering = Gathering(self._assignment, self._trying, batch_records, poll_seconds)
         self._moved = asyncio.Condition()
         self._checked_at = time.monotonic()
         self._entering: asyncio.Timeout | None = None
@@ -142,38 +145,36 @@ class Runner:
     async def _follow(self, subscription: Subscription) -> None:
         while not self._trying.stop.is_set():
             try:
-                batch = await self._trying.persist(
-                    lambda: subscription.read(self._batch_records, self._poll_seconds)
-                )
+                parts = await self._gathering.gather(subscription)
             except OffsetGone as gone:
                 return await self._meet_gap(gone)
-            if batch is None:
-                self._trying.recovered()
+            self._assignment.measure()
+            if parts:
+                await self._settle(subscription, parts)
             else:
-                await self._take(subscription, batch)
+                self._trying.recovered()
             await self._save_idle(subscription, self._idle_seconds)
             await self._check_claims()
             self._assignment.measure()
             await self._tell_moved()
+            await self._linger(parts)
         return await self._save_idle(subscription, 0)
 
-    async def _take(self, subscription: Subscription, batch: Batch) -> None:
-        progress = self._assignment.seen(batch)
-        if progress is None:
-            return
-        self._assignment.measure()
-        if batch.records:
-            part = Part(batch.partition, batch.records, batch.next_offset)
-            await self._settle(subscription, progress.claim, part)
-        else:
-            self._trying.recovered()
+    async def _linger(self, parts: Sequence[Part]) -> None:
+        """Let records gather for a moment where all was read; the first after a quiet time does not wait."""
+        if parts and not self._gathering.is_full(parts):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._trying.stop.wait(), self._linger_seconds)
 
     async def _save_idle(self, subscription: Subscription, seconds: float) -> None:
         """Move checkpoints past stretches that held nothing for us, so that the journal may forget them."""
-        for progress in self._assignment.unsaved(seconds):
-            if progress.unsaved is not None:
-                part = Part(progress.claim.key.partition, (), progress.unsaved)
-                await self._settle(subscription, progress.claim, part)
+        parts = [
+            Part(progress.claim, (), progress.unsaved)
+            for progress in self._assignment.unsaved(seconds)
+            if progress.unsaved is not None
+        ]
+        if parts:
+            await self._settle(subscription, parts)
 
     async def _check_claims(self) -> None:
         """Notice while nothing arrives, too, that a checkpoint was set back, dropped or claimed elsewhere.
@@ -190,27 +191,23 @@ class Runner:
             if epochs.get(claim.key) != claim.epoch:
                 raise Fenced(f"the checkpoint of {name} in {claim.key.partition} was moved by somebody else")
 
-    async def _settle(self, subscription: Subscription, claim: Claim, part: Part) -> None:
+    async def _settle(self, subscription: Subscription, parts: Sequence[Part]) -> None:
         since = time.perf_counter()
-        try:
-            await self._applying.apply(claim, part)
-        except Revoked:
-            return
-        await subscription.note(part.partition, part.next_offset)
-        if part.records:
-            self._say_applied(part, time.perf_counter() - since)
+        moved = await self._applying.apply(parts)
+        for part in parts:
+            if part.partition in moved:
+                await subscription.note(part.partition, part.next_offset)
+        applied = [part for part in parts if part.records and part.partition in moved]
+        if applied:
+            self._say_applied(applied, time.perf_counter() - since)
 
-    def _say_applied(self, part: Part, seconds: float) -> None:
-        CONSUMER_BATCH_SECONDS.labels(self._projection.name).observe(seconds)
-        _log.info(
-            "batch.applied",
-            consumer=self._projection.name,
-            topic=part.partition.topic,
-            partition=part.partition.partition,
-            next_offset=part.next_offset,
-            records=len(part.records),
-            ms=round(seconds * 1000, 1),
-        )
+    def _say_applied(self, parts: Sequence[Part], seconds: float) -> None:
+        name, records = self._projection.name, Counter[str]()
+        for part in parts:
+            records[part.partition.topic] += len(part.records)
+        CONSUMER_BATCH_SECONDS.labels(name).observe(seconds)
+        ms = round(seconds * 1000, 1)
+        _log.info("batch.applied", consumer=name, partitions=len(parts), records=dict(records), ms=ms)
 
     async def _meet_gap(self, gone: OffsetGone) -> None:
         """Stop, or record the gap and move the checkpoint to where the log begins now."""
@@ -222,12 +219,11 @@ class Runner:
         if progress is not None:
             claim, position = progress.claim, Position(*partition, gone.offset)
             await self._trying.persist(lambda: self._parking.park_gap(position, claim, gone))
-            with suppress(Revoked):
-                await self._move(claim, gone.begin)
+            await self._move(claim, gone.begin)
 
     async def _move(self, claim: Claim, offset: int) -> None:
         if claim.next_offset is None or claim.next_offset < offset:
-            await self._applying.commit(claim, Part(claim.key.partition, (), offset), ())
+            await self._applying.apply([Part(claim, (), offset)])
         else:  # the log ends before the checkpoint: it was cut, or restored from an older copy
             await self._trying.persist(lambda: self._store.rewind(claim.key, offset, claim.owner))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Executable, Integer, MetaData, Table, Text, bindp
 
 from bridge.log.base import Log, Record, TopicPartition, record_of
 from consumers.runner import Runner
-from consumers.store.base import CheckpointKey, Effect, Store
+from consumers.store.base import CheckpointKey, Claim, Effect, Move, Store
 from consumers.store.opening import store_for
 from consumers.store.sql import SqlStore
 from schemas.envelope import Envelope, format_time
@@ -83,6 +83,14 @@ def new_counter(store: SqlStore, name: str) -> None:
 def add(name: str, by: int) -> Sequence[Effect]:
     """Return an effect that must happen exactly once, for it cannot be repeated unnoticed."""
     return [Effect(ADD, [{"counter": name, "by": by}])]
+
+
+async def commit(
+    store: Store, claim: Claim, next_offset: int, effects: Sequence[Effect], last_event_ms: int | None = None
+) -> Claim:
+    """Commit the effects with the move of one checkpoint alone, and return the next claim on it."""
+    (moved,) = await store.commit([Move(claim, next_offset, last_event_ms)], effects)
+    return moved
 
 
 async def counted(store: Store, name: str) -> int:

@@ -28,6 +28,14 @@ class Claim(NamedTuple):
     owner: str
 
 
+class Move(NamedTuple):
+    """One checkpoint on its way forward, to ``next_offset`` beyond that of the claim held on it."""
+
+    claim: Claim
+    next_offset: int
+    last_event_ms: int | None = None
+
+
 class Checkpoint(NamedTuple):
     """One checkpoint row, as operators see it. Times are milliseconds since the epoch."""
 
@@ -50,10 +58,10 @@ class Effect(NamedTuple):
 
 
 class Store(Protocol):
-    """A SQL database reached through transactions that carry effects and checkpoint together.
+    """A SQL database reached through transactions that carry effects and checkpoints together.
 
-    Promises: ``commit`` is all or nothing; its first statement moves the checkpoint only if offset and
-    epoch are what the claim holds; driver errors come out as StoreUnavailable, StoreRefused or Fenced.
+    Promises: ``commit`` is all or nothing; its first statement moves each checkpoint only if offset and
+    epoch are what the claim on it holds; driver errors come out as StoreUnavailable, StoreRefused or Fenced.
     Statements are written once and run on every store (``INSERT ... ON CONFLICT``, row values).
     """
 
@@ -69,14 +77,13 @@ class Store(Protocol):
         Every older claim on the key is fenced from now on. ``next_offset`` is None for a new consumer.
         """
 
-    async def commit(
-        self, claim: Claim, next_offset: int, effects: Sequence[Effect], last_event_ms: int | None = None
-    ) -> Claim:
-        """Execute the effects and move the checkpoint forward to ``next_offset`` in one transaction.
+    async def commit(self, moves: Sequence[Move], effects: Sequence[Effect]) -> Sequence[Claim]:
+        """Execute the effects and move the checkpoints forward, each another one, in one transaction.
 
-        Returns the claim to use next. Raises Fenced (nothing written), StoreUnavailable (it may or may not
-        have been written: the same call again is safe, and finds out), StoreRefused (nothing written),
-        ValueError (``next_offset`` is not beyond the claim's).
+        Returns the claims to use next, in the order of the moves. Raises Fenced (one of them is not as its
+        claim holds it; nothing written), StoreUnavailable (it may or may not have been written: the same
+        call again is safe, and finds out), StoreRefused (nothing written), ValueError (no move, or one that
+        does not lead beyond its claim).
         """
 
     async def checkpoints(self, consumer: str | None = None) -> Sequence[Checkpoint]:

@@ -1,17 +1,51 @@
 """The checkpoint row: the statements that claim, move, rewind and list it, each within a transaction."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 
 # ON CONFLICT as PostgreSQL spells it; SQLite took over its grammar, and the SQLite compiler renders it too.
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bridge.errors import Fenced
 from bridge.log.base import TopicPartition
-from consumers.store.base import Checkpoint, CheckpointKey, Claim
+from consumers.store.base import Checkpoint, CheckpointKey, Claim, Move
 from consumers.store.tables import CHECKPOINTS as TABLE
+
+UNMOVED: Final = and_(
+    TABLE.c.epoch == bindparam("held_epoch"),
+    TABLE.c.next_offset.is_not_distinct_from(bindparam("held_offset", type_=TABLE.c.next_offset.type)),
+)
+"""The comparison that fences: epoch and offset are what the claim holds."""
+
+
+def moving(fence: ColumnElement[bool]) -> Update:
+    """Return the statement that moves a row for which ``fence`` holds; compiled once, it takes many rows."""
+    last_event_ms = bindparam("event_ms", type_=TABLE.c.last_event_ms.type)
+    return (
+        update(TABLE)
+        .where(*(column == bindparam(f"key_{column.name}") for column in TABLE.primary_key.columns), fence)
+        .values(
+            next_offset=bindparam("to_offset"),
+            updated_ms=bindparam("now_ms"),
+            last_event_ms=func.coalesce(last_event_ms, TABLE.c.last_event_ms),
+        )
+    )
+
+
+_MOVE = moving(UNMOVED)
 
 
 def claim(connection: Connection, key: CheckpointKey, owner: str, now_ms: int) -> Claim:
@@ -26,30 +60,33 @@ def claim(connection: Connection, key: CheckpointKey, owner: str, now_ms: int) -
     return _claim(key, _row(connection, key))
 
 
-def move(
-    connection: Connection, held: Claim, next_offset: int, last_event_ms: int | None, now_ms: int
-) -> bool:
-    """Set the row to ``next_offset`` if it is as the claim holds it, and return True.
+def check(moves: Sequence[Move]) -> None:
+    """Raise ValueError unless there are moves, each leading beyond its claim."""
+    if not moves:
+        raise ValueError("a commit moves at least one checkpoint")
+    for held, next_offset, _ in moves:
+        if held.next_offset is not None and next_offset <= held.next_offset:
+            raise ValueError(f"a commit moves forward: from {held.next_offset} to {next_offset} it does not")
 
-    Returns False when this claim has already moved it there: an earlier call was written although its
-    caller could not know. Raises Fenced in every other case.
+
+def move(connection: Connection, moves: Sequence[Move], now_ms: int) -> bool:
+    """Set every row to its move's ``next_offset`` if all are as the claims hold them, and return True.
+
+    Returns False when these claims have already moved them there: an earlier call was written although its
+    caller could not know. Raises Fenced in every other case: what it did has to be rolled back.
     """
-    values: dict[str, Any] = {"next_offset": next_offset, "updated_ms": now_ms}
-    if last_event_ms is not None:
-        values["last_event_ms"] = last_event_ms
-    moved = connection.execute(update(TABLE).where(_is(held.key), unmoved(held)).values(values))
-    if moved.rowcount == 1:
+    ordered = sorted(moves)  # two transactions that move the same rows wait for each other in one order
+    moved = connection.execute(_MOVE, [_parameters(each, now_ms) for each in ordered]).rowcount
+    if moved == len(ordered):
         return True
-    row = _row(connection, held.key)
-    if row is not None and (row["epoch"], row["next_offset"]) == (held.epoch, next_offset):
-        return False
-    raise Fenced(_fenced(held, row))
-
-
-def unmoved(held: Claim) -> ColumnElement[bool]:
-    """Return the comparison that fences: epoch and offset are what the claim holds."""
-    same = TABLE.c.next_offset.is_not_distinct_from(held.next_offset)
-    return and_(TABLE.c.epoch == held.epoch, same)
+    for held, next_offset, _ in ordered:
+        row = _row(connection, held.key)
+        if row is None or (row["epoch"], row["next_offset"]) != (held.epoch, next_offset):
+            raise Fenced(_fenced(held, row))
+    if moved:
+        consumer, count = ordered[0].claim.key.consumer, len(ordered)
+        raise Fenced(f"{count - moved} of {count} checkpoints of {consumer} were moved before, {moved} not")
+    return False
 
 
 def rewind(connection: Connection, key: CheckpointKey, next_offset: int, owner: str, now_ms: int) -> Claim:
@@ -75,6 +112,13 @@ def drop(connection: Connection, consumer: str) -> int:
 def _columns(key: CheckpointKey) -> dict[str, Any]:
     topic, partition = key.partition
     return {"consumer": key.consumer, "log_id": key.log_id, "topic": topic, "partition": partition}
+
+
+def _parameters(move: Move, now_ms: int) -> dict[str, Any]:
+    held, next_offset, last_event_ms = move
+    named = {f"key_{name}": value for name, value in _columns(held.key).items()}
+    now = {"to_offset": next_offset, "now_ms": now_ms, "event_ms": last_event_ms}
+    return {**named, "held_epoch": held.epoch, "held_offset": held.next_offset, **now}
 
 
 def _is(key: CheckpointKey) -> ColumnElement[bool]:

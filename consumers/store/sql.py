@@ -14,7 +14,7 @@ from bridge.errors import StoreError, StoreRefused, StoreUnavailable
 from bridge.log.clock import wall_ms
 from bridge.telemetry import logger
 from consumers.store import checkpoints
-from consumers.store.base import Checkpoint, CheckpointKey, Claim, Effect, Row, Store
+from consumers.store.base import Checkpoint, CheckpointKey, Claim, Effect, Move, Row, Store
 from consumers.store.migrate import migrate
 
 T = TypeVar("T")
@@ -55,22 +55,19 @@ class SqlStore(Store):
         """Raise the epoch of the checkpoint (made if missing) and return the claim on it."""
         return await self._write(partial(checkpoints.claim, key=key, owner=owner, now_ms=self._now_ms()))
 
-    async def commit(
-        self, claim: Claim, next_offset: int, effects: Sequence[Effect], last_event_ms: int | None = None
-    ) -> Claim:
-        """Execute the effects and move the checkpoint forward to ``next_offset`` in one transaction."""
-        if claim.next_offset is not None and next_offset <= claim.next_offset:
-            raise ValueError(f"a commit moves forward: from {claim.next_offset} to {next_offset} it does not")
+    async def commit(self, moves: Sequence[Move], effects: Sequence[Effect]) -> Sequence[Claim]:
+        """Execute the effects and move the checkpoints forward, each another one, in one transaction."""
+        checkpoints.check(moves)
         now = self._now_ms()
 
         def work(connection: Connection) -> None:
-            if checkpoints.move(connection, claim, next_offset, last_event_ms, now):
+            if checkpoints.move(connection, moves, now):
                 for statement, rows in effects:
                     if rows:
                         self._execute(connection, statement, rows)
 
         await self._write(work)
-        return claim._replace(next_offset=next_offset)
+        return [move.claim._replace(next_offset=move.next_offset) for move in moves]
 
     async def checkpoints(self, consumer: str | None = None) -> Sequence[Checkpoint]:
         """Return the checkpoints of one consumer, or of all."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bridge.log.base import Record, TopicPartition, record_of
 from consumers.projections.groups import GroupsProjection
-from consumers.store.base import CheckpointKey, Store
+from consumers.store.base import CheckpointKey, Move, Store
 from consumers.store.opening import store_for
 from schemas.envelope import Envelope, format_time
 from schemas.topics import GROUP
@@ -88,7 +88,8 @@ async def _apply(store: Store, records: Sequence[Record], batch: int) -> Spent:
     since, cpu_since = time.perf_counter(), time.process_time()
     for start in range(0, len(records), batch):
         envelopes = [record.envelope() for record in records[start : start + batch]]
-        claim = await store.commit(claim, begin + start + len(envelopes), projection.effects(envelopes))
+        move = Move(claim, begin + start + len(envelopes))
+        (claim,) = await store.commit([move], projection.effects(envelopes))
     return Spent(time.perf_counter() - since, time.process_time() - cpu_since)
 
 

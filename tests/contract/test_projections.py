@@ -14,7 +14,7 @@ from consumers.projections.reading import group_with_members, recent_decisions
 from consumers.store.base import Store
 from consumers.store.tables import GROUPS, MEMBERS
 from schemas.envelope import Envelope
-from tests.consuming import event, key, opened
+from tests.consuming import commit, event, key, opened
 
 STORES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 OPENIM = "/im/openim/openim"
@@ -53,7 +53,7 @@ class Told:
         effects = [*GroupsProjection().effects(events), *DecisionsProjection().effects(events)]
         claim = await self.store.claim(key(), "test")
         self._offset += 1
-        await self.store.commit(claim, self._offset, effects)
+        await commit(self.store, claim, self._offset, effects)
 
     async def group(self) -> dict[str, Any] | None:
         """Return the group, None if there is none."""

@@ -28,7 +28,7 @@ from consumers.store.tables import (
     MEMBERS,
 )
 from schemas.envelope import Envelope
-from tests.consuming import event, key
+from tests.consuming import commit, event, key
 from tests.projection_story import current, tables
 
 Mutation = Callable[[Effect], Effect]
@@ -140,7 +140,7 @@ class Tables:
         claim = await self._store.claim(key(app), "test")
         for number, batch in enumerate(batches, 1):
             effects = [*GroupsProjection().effects(batch), *DecisionsProjection().effects(batch)]
-            claim = await self._store.commit(claim, number, [mutation(effect) for effect in effects])
+            claim = await commit(self._store, claim, number, [mutation(effect) for effect in effects])
 
     async def _compare(self, app: str, events: Sequence[Envelope]) -> None:
         expected = tables(events)

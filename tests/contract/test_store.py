@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import BigInteger, Text, bindparam, insert, inspect, select, text, true
+from sqlalchemy import BigInteger, Text, bindparam, insert, inspect, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bridge.errors import Fenced, ImbridgeError, StoreError, StoreRefused, StoreUnavailable
 from consumers.store import checkpoints
-from consumers.store.base import Claim, Effect
+from consumers.store.base import Claim, Effect, Move
 from consumers.store.migrate import VERSION_TABLE
 from consumers.store.opening import store_for
 from consumers.store.sql import SqlStore
 from consumers.store.tables import CHECKPOINTS, CURRENT_GROUPS, GROUPS, METADATA
-from tests.consuming import COUNTER, add, counted, execute, key, new_counter, opened
+from tests.consuming import COUNTER, add, commit, counted, execute, key, new_counter, opened
 
 STORES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 PROJECT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ async def test_a_new_consumer_has_a_claim_and_no_offset(store: SqlStore) -> None
 
 async def test_a_commit_moves_the_checkpoint_with_its_effects(store: SqlStore) -> None:
     new_counter(store, "c")
-    claim = await store.commit(await store.claim(key(), "me"), 7, add("c", 7), last_event_ms=99)
+    claim = await commit(store, await store.claim(key(), "me"), 7, add("c", 7), last_event_ms=99)
     assert claim.next_offset == 7
     assert await counted(store, "c") == 7
     (row,) = await store.checkpoints("groups")
@@ -61,24 +61,24 @@ async def test_a_later_claim_fences_the_earlier_one(store: SqlStore) -> None:
     zombie = await store.claim(key(), "zombie")
     heir = await store.claim(key(), "heir")
     with pytest.raises(Fenced, match="heir"):
-        await store.commit(zombie, 5, add("c", 5))
+        await commit(store, zombie, 5, add("c", 5))
     assert await counted(store, "c") == 0
-    await store.commit(heir, 5, add("c", 5))
+    await commit(store, heir, 5, add("c", 5))
     assert await counted(store, "c") == 5
 
 
 async def test_the_claim_after_a_commit_is_the_one_to_use(store: SqlStore) -> None:
     first = await store.claim(key(), "me")
-    await store.commit(first, 5, ())
+    await commit(store, first, 5, ())
     with pytest.raises(Fenced):
-        await store.commit(first, 6, ())
+        await commit(store, first, 6, ())
 
 
 async def test_a_commit_repeated_because_its_answer_was_lost_has_no_second_effect(store: SqlStore) -> None:
     new_counter(store, "c")
     claim = await store.claim(key(), "me")
-    once = await store.commit(claim, 5, add("c", 5))
-    assert await store.commit(claim, 5, add("c", 5)) == once
+    once = await commit(store, claim, 5, add("c", 5))
+    assert await commit(store, claim, 5, add("c", 5)) == once
     assert await counted(store, "c") == 5
 
 
@@ -87,31 +87,99 @@ async def test_a_commit_is_all_or_nothing(store: SqlStore) -> None:
     claim = await store.claim(key(), "me")
     twice = Effect(insert(COUNTER), [{"name": "c", "n": 1}])
     with pytest.raises(StoreRefused):
-        await store.commit(claim, 5, [*add("c", 5), twice])
+        await commit(store, claim, 5, [*add("c", 5), twice])
     assert await counted(store, "c") == 0
     assert (await store.checkpoints())[0].next_offset is None
-    await store.commit(claim, 5, add("c", 5))
+    await commit(store, claim, 5, add("c", 5))
 
 
 async def test_a_commit_only_moves_forward(store: SqlStore) -> None:
-    claim = await store.commit(await store.claim(key(), "me"), 5, ())
+    claim = await commit(store, await store.claim(key(), "me"), 5, ())
     with pytest.raises(ValueError, match="forward"):
-        await store.commit(claim, 5, ())
+        await commit(store, claim, 5, ())
+
+
+async def three_claims(store: SqlStore) -> Sequence[Claim]:
+    return [await store.claim(key(partition=number), "me") for number in (2, 0, 1)]
+
+
+async def offsets(store: SqlStore) -> Sequence[int | None]:
+    return [row.next_offset for row in await store.checkpoints()]
+
+
+async def test_checkpoints_of_several_partitions_move_together_with_their_effects(store: SqlStore) -> None:
+    new_counter(store, "c")
+    moves = [Move(claim, number, 10 * number) for number, claim in enumerate(await three_claims(store), 1)]
+    claims = await store.commit(moves, add("c", 6))
+    assert [(each.key.partition.partition, each.next_offset) for each in claims] == [(2, 1), (0, 2), (1, 3)]
+    assert [(row.next_offset, row.last_event_ms) for row in await store.checkpoints()] == [
+        (2, 20),
+        (3, 30),
+        (1, 10),
+    ]
+    assert list(await store.commit(moves, add("c", 6))) == list(claims), "its answer was lost"
+    assert await counted(store, "c") == 6
+    await store.commit([Move(claim, 7) for claim in claims], add("c", 1))
+    assert await counted(store, "c") == 7
+    assert {row.last_event_ms for row in await store.checkpoints()} == {10, 20, 30}
+
+
+async def test_one_checkpoint_that_is_somebody_elses_keeps_all_of_a_commit_from_being_written(
+    store: SqlStore,
+) -> None:
+    new_counter(store, "c")
+    claims = await three_claims(store)
+    await store.claim(claims[1].key, "heir")
+    with pytest.raises(Fenced, match="heir"):
+        await store.commit([Move(claim, 5) for claim in claims], add("c", 5))
+    assert await offsets(store) == [None, None, None]
+    assert await counted(store, "c") == 0
+
+
+async def test_a_commit_of_which_only_some_was_written_before_is_refused_whole(store: SqlStore) -> None:
+    new_counter(store, "c")
+    claims = await three_claims(store)
+    await commit(store, claims[0], 5, ())
+    with pytest.raises(Fenced, match="moved before"):
+        await store.commit([Move(claim, 5) for claim in claims], add("c", 5))
+    assert await offsets(store) == [None, None, 5]
+    assert await counted(store, "c") == 0
+
+
+async def test_a_commit_of_no_checkpoint_is_refused(store: SqlStore) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        await store.commit([], ())
+
+
+async def test_commits_of_the_same_checkpoints_in_another_order_wait_for_each_other(
+    store: SqlStore, url: str
+) -> None:
+    """Were rows locked in the order of the moves, PostgreSQL would end one of the two as a deadlock."""
+    new_counter(store, "c")
+    other = await opened(url)
+    claims = await three_claims(store)
+    for offset in range(1, 30):
+        moves = [Move(claim, offset) for claim in claims]
+        both = store.commit(moves, add("c", 1)), other.commit(moves[::-1], add("c", 1))
+        ended = await asyncio.gather(*both)
+        claims = ended[0]
+    assert await counted(store, "c") == 29
+    await other.close()
 
 
 async def test_rewinding_fences_and_sets_the_offset(store: SqlStore) -> None:
-    running = await store.commit(await store.claim(key(), "me"), 9, ())
+    running = await commit(store, await store.claim(key(), "me"), 9, ())
     rewound = await store.rewind(key(), 3, "operator")
     assert rewound.next_offset == 3
     with pytest.raises(Fenced):
-        await store.commit(running, 10, ())
+        await commit(store, running, 10, ())
     assert (await store.claim(key(), "me")).next_offset == 3
 
 
 async def test_logs_partitions_and_consumers_have_checkpoints_of_their_own(store: SqlStore) -> None:
     keys = [key(), key(log_id="kafka:1:2"), key(partition=1), key("decisions")]
     for number, each in enumerate(keys, 1):
-        await store.commit(await store.claim(each, "me"), number, ())
+        await commit(store, await store.claim(each, "me"), number, ())
     assert {row.key: row.next_offset for row in await store.checkpoints()} == dict(
         zip(keys, range(1, 5), strict=True)
     )
@@ -125,7 +193,7 @@ async def test_dropping_a_consumer_forgets_it_and_fences_its_runner(store: SqlSt
     heir = await store.claim(key(), "heir")
     assert heir.next_offset is None
     with pytest.raises(Fenced):
-        await store.commit(running, 5, ())
+        await commit(store, running, 5, ())
     assert [row.key.consumer for row in await store.checkpoints()] == ["decisions", "groups"]
 
 
@@ -135,13 +203,15 @@ async def test_rows_of_one_effect_are_executed_one_after_the_other(store: SqlSto
         index_elements=["name"], set_={"n": COUNTER.c.n + statement.excluded.n}
     )
     rows = [{"name": "c", "n": 1}, {"name": "d", "n": 10}, {"name": "c", "n": 2}]
-    await store.commit(await store.claim(key(), "me"), 1, [Effect(adding, rows), Effect(adding, ())])
+    await commit(store, await store.claim(key(), "me"), 1, [Effect(adding, rows), Effect(adding, ())])
     assert [await counted(store, name) for name in "cd"] == [3, 10]
 
 
 async def test_values_held_by_the_statement_itself_are_kept(store: SqlStore) -> None:
     statement = insert(COUNTER).values(name=bindparam("name", type_=Text), n=5)
-    await store.commit(await store.claim(key(), "me"), 1, [Effect(statement, [{"name": "c"}, {"name": "d"}])])
+    await commit(
+        store, await store.claim(key(), "me"), 1, [Effect(statement, [{"name": "c"}, {"name": "d"}])]
+    )
     assert [await counted(store, name) for name in "cd"] == [5, 5]
 
 
@@ -165,9 +235,9 @@ async def test_rows_the_database_cannot_take_are_refused_and_nothing_is_written(
     good = {**row, "name": "good", "n": 1}
     for rows in ([row], [good, row]):
         with pytest.raises(StoreRefused):
-            await store.commit(claim, 1, [Effect(insert(strict), rows)])
+            await commit(store, claim, 1, [Effect(insert(strict), rows)])
     assert (await store.checkpoints())[0].next_offset is None
-    await store.commit(claim, 1, [Effect(insert(strict), [{"name": "c", "n": 1}])])
+    await commit(store, claim, 1, [Effect(insert(strict), [{"name": "c", "n": 1}])])
 
 
 async def test_a_reader_cannot_write(store: SqlStore) -> None:
@@ -235,7 +305,7 @@ async def test_a_closed_store_says_so(url: str) -> None:
     await store.close()
     for work in (
         store.claim(key(), "me"),
-        store.commit(claim, 1, ()),
+        commit(store, claim, 1, ()),
         store.checkpoints(),
         store.select(select(CURRENT_GROUPS)),
     ):
@@ -268,7 +338,7 @@ class _Runner:
             self.claim = self.unsure = None
             return
         try:
-            moved = await self.store.commit(*attempt)
+            moved = await commit(self.store, *attempt)
         except Fenced:
             self.claim = self.unsure = None
             return
@@ -308,7 +378,8 @@ async def test_zombies_and_crashes_leave_every_effect_exactly_once(store: SqlSto
 async def test_without_the_comparison_the_same_schedules_count_twice(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "unmoved", lambda _: true())
+    unfenced = or_(checkpoints.UNMOVED, CHECKPOINTS.c.epoch.is_not(None))
+    monkeypatch.setattr(checkpoints, "_MOVE", checkpoints.moving(unfenced))
     assert await violations(store, 15, seed=1) > 0
 
 
@@ -316,7 +387,9 @@ async def test_two_claims_at_once_leave_one_of_them_fenced(store: SqlStore, url:
     other = await opened(url)
     new_counter(store, "c")
     claims = await asyncio.gather(store.claim(key(), "a"), other.claim(key(), "b"))
-    commits = (each.commit(claim, 5, add("c", 5)) for each, claim in zip((store, other), claims, strict=True))
+    commits = (
+        commit(each, claim, 5, add("c", 5)) for each, claim in zip((store, other), claims, strict=True)
+    )
     ends = await asyncio.gather(*commits, return_exceptions=True)
     assert [type(end) for end in ends if isinstance(end, ImbridgeError)] == [Fenced]
     assert await counted(store, "c") == 5

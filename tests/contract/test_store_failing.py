@@ -15,13 +15,13 @@ from consumers.store.base import Claim, Effect, Store
 from consumers.store.opening import store_for
 from consumers.store.sql import SqlStore
 from consumers.store.tables import CURRENT_GROUPS
-from tests.consuming import COUNTER, add, counted, key, new_counter, opened
+from tests.consuming import COUNTER, add, commit, counted, key, new_counter, opened
 from tests.parts import PostgresServer
 
 EVERYTHING: dict[str, Callable[[Store, Claim], Awaitable[object]]] = {
     "open": lambda store, _: store.open(),
     "claim": lambda store, _: store.claim(key(), "me"),
-    "commit": lambda store, claim: store.commit(claim, 9, add("c", 9)),
+    "commit": lambda store, claim: commit(store, claim, 9, add("c", 9)),
     "checkpoints": lambda store, _: store.checkpoints(),
     "rewind": lambda store, _: store.rewind(key(), 1, "me"),
     "drop": lambda store, _: store.drop("groups"),
@@ -59,7 +59,7 @@ async def test_a_locked_sqlite_file_is_waited_for_within_a_bound_and_read_meanwh
     await fails_as_unavailable(sqlite, claim, *WRITES)
     assert len(await sqlite.checkpoints()) == 1
     other.close()
-    await sqlite.commit(claim, 9, add("c", 9))
+    await commit(sqlite, claim, 9, add("c", 9))
     assert await counted(sqlite, "c") == 9
 
 
@@ -100,7 +100,7 @@ async def test_a_postgres_that_is_gone_is_unavailable_and_comes_back(own_postgre
     late = store_for(own_postgres.url)
     await fails_as_unavailable(late, claim, "open")
     own_postgres.start()
-    await store.commit(claim, 9, add("c", 9))
+    await commit(store, claim, 9, add("c", 9))
     assert await counted(store, "c") == 9
     await late.open()
     for each in (store, late):
@@ -125,9 +125,9 @@ async def test_a_session_cut_between_the_statements_of_a_commit_writes_nothing(
 
     store._execute = cut_once  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
-        await store.commit(claim, 9, add("c", 9))
+        await commit(store, claim, 9, add("c", 9))
     assert await counted(store, "c") == 0
-    await store.commit(claim, 9, add("c", 9))
+    await commit(store, claim, 9, add("c", 9))
     assert await counted(store, "c") == 9
     await store.close()
 
@@ -158,7 +158,7 @@ async def test_a_text_with_a_nul_is_refused_by_postgres_for_itself(postgres_data
     claim = await store.claim(key(), "me")
     for rows in ([{"name": "a\0b", "n": 1}], [{"name": "a\0b", "n": 1}, {"name": "c", "n": 1}]):
         with pytest.raises(StoreRefused):
-            await store.commit(claim, 1, [Effect(insert(COUNTER), rows)])
+            await commit(store, claim, 1, [Effect(insert(COUNTER), rows)])
     await store.close()
 
 
@@ -169,7 +169,7 @@ async def test_a_key_longer_than_an_index_takes_is_refused_by_postgres_for_itsel
     claim = await store.claim(key(), "me")
     noise = "".join(chr(0x4E00 + number * 7 % 20_000) for number in range(9_000))
     with pytest.raises(StoreRefused):
-        await store.commit(claim, 1, [Effect(insert(COUNTER), [{"name": noise, "n": 1}])])
+        await commit(store, claim, 1, [Effect(insert(COUNTER), [{"name": noise, "n": 1}])])
     await store.close()
 
 

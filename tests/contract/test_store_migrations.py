@@ -17,7 +17,7 @@ from consumers.store.opening import store_for
 from consumers.store.sql import SqlStore
 from consumers.store.tables import DECISIONS
 from schemas.envelope import Envelope
-from tests.consuming import event, execute, key, opened
+from tests.consuming import commit, event, execute, key, opened
 from tests.samples import SAMPLES
 
 STORES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -76,7 +76,7 @@ async def test_invitations_recorded_before_read_as_if_recorded_now(url: str) -> 
     assert {each.source.split("/")[2] for each in INVITATIONS} == {"tencent", "openim"}
     before = await of_0001(url)
     write_as_0001(before, rows_of(INVITATIONS))
-    await before.commit(await before.claim(key("decisions"), "me"), 7, ())
+    await commit(before, await before.claim(key("decisions"), "me"), 7, ())
     await before.close()
     store = await opened(url)
     assert await held(store) == by_id(rows_of(INVITATIONS))
@@ -90,7 +90,7 @@ async def test_once_the_projection_is_rewound_decisions_of_every_act_are_there(u
     await before.close()
     store = await opened(url)
     rewound = await store.rewind(key("decisions"), 0, "operator")
-    await store.commit(rewound, len(DECIDED), DecisionsProjection().effects(DECIDED))
+    await commit(store, rewound, len(DECIDED), DecisionsProjection().effects(DECIDED))
     assert await held(store) == by_id(rows_of(DECIDED))
     assert {row["act"] for row in await recent_decisions(store)} > {"invite", "send_message"}
     await store.close()

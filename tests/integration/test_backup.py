@@ -17,6 +17,7 @@ from bridge.log.segments import SegmentLog, open_journal
 from consumers.store.base import CheckpointKey
 from consumers.store.sqlite import SqliteStore
 from schemas.topics import GROUP
+from tests.consuming import commit
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "backup.sh"
 SEGMENT_BYTES = 512 * 1024
@@ -48,7 +49,7 @@ async def _work(journal: SegmentLog, store: SqliteStore, stop: asyncio.Event) ->
         records = [Record(GROUP, "g", os.urandom(700), {}, 1_700_000_000_000) for _ in range(64)]
         with suppress(JournalBusy):  # so fast that the next segment is not filled yet
             await journal.append(records)
-        claim = await store.commit(claim, journal.end_offset, ())
+        claim = await commit(store, claim, journal.end_offset, ())
 
 
 async def _reach(journal: SegmentLog, end_offset: int, working: "asyncio.Task[None]") -> None:

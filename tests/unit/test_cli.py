@@ -24,7 +24,7 @@ from schemas.catalog import Catalog
 from schemas.envelope import Envelope
 from schemas.topics import TOPICS
 from tests.command_line import Said, imbridge
-from tests.consuming import event, key
+from tests.consuming import commit, event, key
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m\x7f\r\nnick\u202e"
 TOPIC = "im.group.v1"
@@ -158,7 +158,7 @@ async def _decided(data_dir: Path, *decisions: Envelope) -> None:
     store = store_for(f"sqlite:///{data_dir / 'imbridge.sqlite'}")
     await store.open()
     claim = await store.claim(key("decisions"), "test")
-    await store.commit(claim, 1, DecisionsProjection().effects(decisions))
+    await commit(store, claim, 1, DecisionsProjection().effects(decisions))
     await store.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from consumers.projections.groups import GroupsProjection
 from consumers.projections.reading import group_with_members
 from consumers.store.base import Store
-from tests.consuming import key, opened
+from tests.consuming import commit, key, opened
 from tests.samples import CATALOG, MOMENT, receive
 
 START_MS = 1_761_000_000_000
@@ -30,7 +30,7 @@ class Community:
         spec = CATALOG.find("tencent", made.command)
         assert spec is not None
         effects = GroupsProjection().effects(spec.normalize(made))
-        await self.store.commit(await self.store.claim(key(), "test"), self.count, effects)
+        await commit(self.store, await self.store.claim(key(), "test"), self.count, effects)
 
     async def group(self) -> dict[str, Any] | None:
         found = await group_with_members(self.store, "g1")

@@ -21,7 +21,7 @@ from bridge.telemetry import REGISTRY
 from consumers.projections.base import Projection
 from consumers.projections.groups import GroupsProjection
 from consumers.runner import Runner
-from consumers.store.base import CheckpointKey, Claim, Effect
+from consumers.store.base import CheckpointKey, Claim, Effect, Move
 from consumers.store.sql import SqlStore
 from consumers.store.tables import CURRENT_MEMBERS
 from schemas.envelope import STRUCTURED_CONTENT_TYPE, Envelope
@@ -30,6 +30,7 @@ from tests.consuming import (
     COUNTER,
     Counting,
     add,
+    commit,
     counted,
     event,
     joined,
@@ -127,6 +128,147 @@ async def test_a_consumer_without_checkpoint_starts_where_the_log_begins_now(
     async with running(consuming):
         await consuming.reached(PARTITION, end)
     assert await counted(store, "seen") == 3
+
+
+class WideLog(MemoryLog):
+    """A log of four partitions, each with three people who join, that can fail to be read."""
+
+    def __init__(self, *errors: LogUnavailable) -> None:
+        super().__init__(partitions=4)
+        self.errors = list(errors)
+
+    async def fill(self) -> dict[TopicPartition, int]:
+        """Append until every partition holds something; return each end."""
+        for number in range(40):
+            await append(self, joined(number, group=f"g{number}"))
+        ends = {TopicPartition(GROUP, p): bounds.end for p, bounds in (await self.bounds(GROUP)).items()}
+        assert len(ends) == 4
+        assert all(ends.values())
+        return ends
+
+    @asynccontextmanager
+    async def subscribe(
+        self, topics: Sequence[str], group: str, assignee: Assignee
+    ) -> AsyncIterator[Subscription]:
+        async with super().subscribe(topics, group, assignee) as subscription:
+            read = subscription.read
+
+            async def failing(max_records: int, timeout: float) -> Batch | None:
+                if timeout == 0 and self.errors:
+                    raise self.errors.pop()
+                return await read(max_records, timeout)
+
+            subscription.read = failing  # type: ignore[method-assign]
+            yield subscription
+
+
+def commits_of(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Move]]:
+    """Return the list in which the moves of each commit from now on will stand."""
+    commits = store.commit
+    made: list[Sequence[Move]] = []
+
+    async def listed(moves: Sequence[Move], effects: Sequence[Effect]) -> Sequence[Claim]:
+        made.append(moves)
+        return await commits(moves, effects)
+
+    monkeypatch.setattr(store, "commit", listed)
+    return made
+
+
+async def reached(consuming: Runner, ends: dict[TopicPartition, int]) -> None:
+    for partition, end in ends.items():
+        await consuming.reached(partition, end)
+
+
+async def test_what_stands_ready_in_all_partitions_goes_into_one_commit(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = WideLog()
+    ends = await log.fill()
+    made = commits_of(store, monkeypatch)
+    consuming = runner(log, store)
+    async with running(consuming):
+        await reached(consuming, ends)
+        assert {(each.partition, each.next_offset) for each in consuming.status().partitions} == {
+            *ends.items()
+        }
+    assert [len(moves) for moves in made] == [4]
+    assert {partition: log.marks["counting", partition] for partition in ends} == ends
+    assert await counted(store, "seen") == 40
+
+
+async def test_a_commit_holds_no_more_records_than_a_batch(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, sizes = WideLog(), list[int]()
+    ends = await log.fill()
+    consuming = runner(log, store, Counting(lambda each: sizes.append(len(each))), batch_records=7)
+    async with running(consuming):
+        await reached(consuming, ends)
+    assert max(sizes) == 7
+    assert sum(sizes) == await counted(store, "seen") == 40
+
+
+async def test_a_log_that_goes_away_while_more_is_looked_for_keeps_nothing_in_hand_waiting(
+    store: SqlStore,
+) -> None:
+    log = WideLog(*(LogUnavailable("no broker"),) * 2)
+    ends = await log.fill()
+    consuming = runner(log, store)
+    async with running(consuming):
+        await reached(consuming, ends)
+    assert log.errors == []
+    assert await counted(store, "seen") == 40
+
+
+async def test_a_poison_record_of_one_partition_keeps_no_other_partition_waiting(store: SqlStore) -> None:
+    log = WideLog()
+    ends = await log.fill()
+    consuming = runner(log, store, Counting(refuse(6)))
+    async with running(consuming):
+        await reached(consuming, ends)
+    (letter,) = await letters(log)
+    assert letter["reason"] == "PoisonRecord: ZeroDivisionError: a bug met by one event"
+    assert await counted(store, "seen") == 39
+
+
+async def test_of_partitions_in_hand_the_one_that_went_to_somebody_else_is_left_out(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, stolen = WideLog(), list[Move]()
+    ends = await log.fill()
+    consuming, commits = runner(log, store), store.commit
+
+    async def steal_once(moves: Sequence[Move], effects: Sequence[Effect]) -> Sequence[Claim]:
+        if not stolen:
+            stolen.append(moves[0])
+            theirs = await store.claim(moves[0].claim.key, "other")
+            await consuming._assignment.revoked([theirs.key.partition])
+            await commits([moves[0]._replace(claim=theirs)], add("seen", moves[0].next_offset))
+        return await commits(moves, effects)
+
+    monkeypatch.setattr(store, "commit", steal_once)
+    async with running(consuming):
+        await until(lambda: bool(stolen))
+        gone = stolen[0].claim.key.partition
+        await reached(consuming, {partition: end for partition, end in ends.items() if partition != gone})
+        assert {each.partition for each in consuming.status().partitions} == ends.keys() - {gone}
+    assert await counted(store, "seen") == 40
+
+
+async def test_where_all_is_read_records_gather_before_they_are_read_again(
+    log: MemoryLog, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = commits_of(store, monkeypatch)
+    consuming = runner(log, store, linger_seconds=0.5)
+    async with running(consuming):
+        await consuming.reached(PARTITION, await append(log, joined(0)))
+        for number in range(1, 20):
+            end = await append(log, joined(number))
+            await asyncio.sleep(0)
+        assert len(made) == 1
+        await consuming.reached(PARTITION, end)
+    assert [moves[0].next_offset for moves in made] == [1, 20]
 
 
 def records(outcome: str) -> float:
@@ -439,16 +581,18 @@ async def test_a_batch_in_hand_is_dropped_when_its_partition_went_to_somebody_el
     log: MemoryLog, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one commits the batch meanwhile: were it applied here as well, it would count twice."""
-    consuming, commit, stolen = runner(log, store), store.commit, asyncio.Event()
+    consuming, commits, stolen = runner(log, store), store.commit, asyncio.Event()
 
-    async def steal_once(claim: Claim, *args: Any) -> Claim:
+    async def steal_once(moves: Sequence[Move], effects: Sequence[Effect]) -> Sequence[Claim]:
         if not stolen.is_set():
             stolen.set()
+            (move,) = moves
             await consuming._assignment.revoked([PARTITION])
-            other = await commit(await store.claim(claim.key, "other"), *args)
-            await consuming._assignment.assigned(PARTITION, claim.key.log_id)
+            theirs = move._replace(claim=await store.claim(move.claim.key, "other"))
+            (other,) = await commits([theirs], effects)
+            await consuming._assignment.assigned(PARTITION, move.claim.key.log_id)
             assert other.next_offset == 3
-        return await commit(claim, *args)
+        return await commits(moves, effects)
 
     monkeypatch.setattr(store, "commit", steal_once)
     await append(log, *map(joined, range(3)))
@@ -564,30 +708,17 @@ class PassingLog(MemoryLog):
             yield subscription
 
 
-async def commits(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list in which the offsets of commits from now on will stand."""
-    commit = store.commit
-    made: list[int] = []
-
-    async def listed(claim: Claim, offset: int, *args: Any) -> Claim:
-        made.append(offset)
-        return await commit(claim, offset, *args)
-
-    monkeypatch.setattr(store, "commit", listed)
-    return made
-
-
 @pytest.mark.parametrize(("seconds", "expected"), [(3600, [30]), (0, [10, 20, 30])])
 async def test_the_checkpoint_passes_them_now_and_then_and_when_stopping(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
 ) -> None:
     log = PassingLog(10, 20, 30)
-    made = await commits(store, monkeypatch)
+    made = commits_of(store, monkeypatch)
     consuming = runner(log, store, idle_checkpoint_seconds=seconds)
     async with running(consuming):
         await consuming.reached(PARTITION, 30)
         assert consuming.status().lag_records == 0
-    assert made == expected
+    assert [move.next_offset for moves in made for move in moves] == expected
     assert log.marks["counting", PARTITION] == 30
 
 
@@ -662,5 +793,5 @@ async def test_fenced_is_what_a_zombie_meets(log: MemoryLog, store: SqlStore) ->
     async with running(consuming):
         await consuming.reached(PARTITION, await append(log, joined(0)))
         with pytest.raises(Fenced):
-            await store.commit(claim, 1, add("seen", 1))
+            await commit(store, claim, 1, add("seen", 1))
     assert await counted(store, "seen") == 1

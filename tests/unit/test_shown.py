@@ -9,7 +9,7 @@ from consumers.projections.groups import GroupsProjection
 from consumers.shown import CHUNK, Fact, look
 from consumers.store.base import Store
 from schemas.envelope import Envelope
-from tests.consuming import event, joined, key, opened
+from tests.consuming import commit, event, joined, key, opened
 
 APP = ("tencent", "1400000000")
 
@@ -24,7 +24,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def project(store: Store, *envelopes: Envelope) -> None:
     claim = await store.claim(key(), "test")
     effects = GroupsProjection().effects(envelopes)
-    await store.commit(claim, (claim.next_offset or 0) + 1, effects)
+    await commit(store, claim, (claim.next_offset or 0) + 1, effects)
 
 
 def fact(kind: str, group: str = "g1", *users: str) -> Fact:

@@ -1,0 +1,55 @@
+"""Taking from a subscription what goes into one commit."""
+
+from collections.abc import Sequence
+
+from bridge.errors import LogUnavailable, StoreUnavailable
+from bridge.log.base import Batch, Subscription, TopicPartition
+from consumers.applying import Part
+from consumers.assignment import Assignment
+from consumers.trying import Trying
+
+
+class Gathering:
+    """Reads up to ``batch_records`` of all partitions at a time, waiting ``poll_seconds`` for the first.
+
+    A commit costs a sync whatever is in it: one for each partition would be a sync for each.
+    """
+
+    def __init__(
+        self, assignment: Assignment, trying: Trying, batch_records: int, poll_seconds: float
+    ) -> None:
+        self._assignment, self._trying = assignment, trying
+        self._batch_records, self._poll_seconds = batch_records, poll_seconds
+
+    async def gather(self, subscription: Subscription) -> Sequence[Part]:
+        """Return what can be read now, a part for each partition that has records; maybe none.
+
+        Raises what reading raises, except what may pass; Stopping where only that is met.
+        """
+        parts: dict[TopicPartition, Part] = {}
+        left = self._batch_records
+        batch = await self._trying.persist(lambda: subscription.read(left, self._poll_seconds))
+        while batch is not None:
+            self._add(batch, parts)
+            left -= len(batch.records)
+            batch = await self._more(subscription, left) if batch.records and left > 0 else None
+        return list(parts.values())
+
+    def is_full(self, parts: Sequence[Part]) -> bool:
+        """Say whether there may have been more to read."""
+        return sum(len(part.records) for part in parts) >= self._batch_records
+
+    async def _more(self, subscription: Subscription, max_records: int) -> Batch | None:
+        """Return what is there already. What is away is met, and waited for, by the next gathering."""
+        try:
+            return await subscription.read(max_records, 0)
+        except (LogUnavailable, StoreUnavailable):
+            return None
+
+    def _add(self, batch: Batch, parts: dict[TopicPartition, Part]) -> None:
+        """Put the batch behind what is in hand of its partition, unless that is not ours any more."""
+        progress = self._assignment.seen(batch)
+        if progress is not None and batch.records:
+            known = parts.get(batch.partition)
+            before = known.records if known is not None and known.claim is progress.claim else ()
+            parts[batch.partition] = Part(progress.claim, (*before, *batch.records), batch.next_offset)
