@@ -7,6 +7,7 @@ from bridge import telemetry
 from bridge.ingress.after import AfterPath
 from bridge.ingress.before import BeforePath, Decider, Fallback
 from bridge.ingress.dispatch import Dispatch
+from bridge.ingress.heads import Heads
 from bridge.ingress.limits import Limits
 from bridge.ingress.places import Places
 from bridge.ingress.replay_guard import ReplayGuard
@@ -62,7 +63,8 @@ class Ingress:
         sources = SourceGate(networks, trusted_hops=trusted_hops)
         dispatch = Dispatch(catalog, Routes(providers), sources, clock, before, after, tally, log)
         limits = Limits(body_bytes, body_seconds, journal_seconds, keepalive_seconds, buffer_bytes)
-        self._server = CallbackServer(dispatch, limits, Places(max_connections), Turns(self._state))
+        heads = Heads(name for provider in providers for name in provider.varying)
+        self._server = CallbackServer(dispatch, limits, Places(max_connections), Turns(self._state), heads)
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> tuple[str, int]:
         """Accept connections and return the address as bound (port 0 takes a free one).

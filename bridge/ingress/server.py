@@ -21,12 +21,13 @@ _LOOK_SECONDS: Final = 0.02
 class CallbackServer:
     """Listens at one address. ``draining`` ends each connection with its next answer."""
 
-    def __init__(self, dispatch: Dispatch, limits: Limits, places: Places, turns: Turns) -> None:
+    def __init__(
+        self, dispatch: Dispatch, limits: Limits, places: Places, turns: Turns, heads: Heads
+    ) -> None:
         self.limits = limits
         self.draining = False
-        self.places, self.turns = places, turns
+        self.places, self.turns, self.heads = places, turns, heads
         self.room = Room(limits.buffer_bytes)
-        self.heads = Heads()
         self._dispatch = dispatch
         self._listener: asyncio.Server | None = None
         self._inherited: dict[socket.socket, asyncio.Server] = {}

@@ -50,10 +50,14 @@ class Reply(NamedTuple):
 
 
 class Provider(Protocol):
-    """One vendor's wire. Everything here is pure but for the clock, does no I/O, and answers at once."""
+    """One vendor's wire. Everything here is pure but for the clock, does no I/O, and answers at once.
+
+    ``varying`` names the headers it reads of which each request has another value.
+    """
 
     name: str
     base: tuple[str, ...]
+    varying: tuple[str, ...]
 
     def claims(self, segments: tuple[str, ...], query: Mapping[str, str]) -> bool:
         """Return whether a request outside every base path is of this provider's form."""

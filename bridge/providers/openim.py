@@ -56,6 +56,7 @@ class OpenIMProvider:
         self._app = app
         self._secrets = tuple(secret.encode() for secret in path_secrets)
         self._signature = signature
+        self.varying = (OPERATION_HEADER, *(signature.headers if signature else ()))
 
     def claims(self, segments: tuple[str, ...], query: Mapping[str, str]) -> bool:
         """Return whether this is ``/{command}`` with what reads like one of OpenIM's, or ``/?command=``."""

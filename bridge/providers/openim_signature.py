@@ -26,7 +26,7 @@ class NonceSignature:
         self, algorithm: str, *, signature_header: str, nonce_header: str, secrets: Sequence[str]
     ) -> None:
         self._digest = ALGORITHMS[algorithm]
-        self._signature_header, self._nonce_header = signature_header, nonce_header
+        self._signature_header, self._nonce_header = self.headers = signature_header, nonce_header
         self._secrets = tuple(secret.encode() for secret in secrets)
 
     def check(self, headers: Mapping[str, str]) -> None:

@@ -59,6 +59,7 @@ class TencentProvider:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.base = tuple(segment for segment in path.split("/") if segment)
+        self.varying: tuple[str, ...] = ()
         self._app_ids = frozenset(app_ids)
         self._tokens = tuple(token.encode() for token in tokens)
         self._freshness_seconds = freshness_seconds

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import socket
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -149,10 +149,50 @@ async def test_what_taught_a_connection_its_head_spares_it_the_parser_from_then_
 
     monkeypatch.setattr(Heads, "find", noted)
     async with running() as bed, bed.wire() as wire:
-        for body in (b"{}", b'{"longer": 1}', b"{}"):
-            wire.send(request(TENCENT, body))
-            assert (await wire.answer()).status == 200
-    assert known == [False, True, True]
+        for target in (TENCENT, f"/openim/{COMMAND}"):
+            for body in (b"{}", b'{"longer": 1}', b"{}"):
+                operation = {"Operationid": f"of-{len(known)}"} if target != TENCENT else {}
+                wire.send(request(target, body, operation))
+                assert (await wire.answer()).status == 200
+    assert known == [False, True, True] * 2
+
+
+OPERATIONS = [
+    *(b"Operationid: op2", b"Operationid: -", b"OperationID: op2", b"Operationid:op2", b"Operationid: a b"),
+    *(
+        b"Operationid:",
+        b"Operationid: ",
+        b"Operationid:   op2 ",
+        b"Operationid: \xc3\xa4",
+        b"Operationid: \xff",
+    ),
+    *(b"Operationid: op2\r\n folded", b"Operationid: op2\r\noperationid: op3", b"Operationid op2"),
+    *(b"Operationid : op2", b"Operationid: op\x002", b"Operationid: op\x7f2", b"Operationid: op\t2"),
+    *(b"X-Else: op2", b"Operationid: op2\r\nConnection: close", b"Operationid: op2\r\nContent-Length: 1"),
+]
+
+
+async def test_an_operation_id_arrives_the_same_whether_its_head_is_known_or_parsed() -> None:
+    before = b"POST /openim/%b HTTP/1.1\r\nHost: im\r\nContent-Length: %d\r\n" % (
+        COMMAND.encode(),
+        len(UPDATED),
+    )
+    after = b"\r\nAccept-Encoding: gzip\r\n\r\n" + UPDATED
+
+    async def sent(operation: bytes, taught: Sequence[bytes]) -> tuple[int, bytes, str | None, list[object]]:
+        async with running() as bed, bed.wire() as wire:
+            for each in taught:
+                wire.send(before + each + after)
+                assert (await wire.answer()).status == 200
+            wire.send(before + operation + after)
+            answer = await wire.answer()
+            stored = bed.journal.events()[len(taught) :]
+            told = [(event.get("correlationid"), event["data"]["origin"]) for event in stored]
+            return answer.status, answer.body, answer.headers.get("connection"), [*told]
+
+    for operation in OPERATIONS:
+        parsed = await sent(operation, [])
+        assert await sent(operation, [b"Operationid: op0", b"Operationid: op1"]) == parsed, operation
 
 
 async def test_pipelined_requests_are_answered_in_their_order() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+from bridge.ingress.heads import Heads
 from bridge.ingress.limits import Limits
 from bridge.ingress.places import Places
 from bridge.ingress.protocol import CallbackConnection
@@ -37,7 +38,7 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.loop = cast("asyncio.AbstractEventLoop", SimpleNamespace(time=lambda: self.now))
-        self.server = CallbackServer(cast("Any", None), LIMITS, Places(2), Turns(IngressState()))
+        self.server = CallbackServer(cast("Any", None), LIMITS, Places(2), Turns(IngressState()), Heads())
 
     def comes(self) -> tuple[CallbackConnection, Clogged]:
         """Let a caller in that sends nothing."""

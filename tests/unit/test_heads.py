@@ -1,17 +1,26 @@
 """Heads known from before: what is known is what the parser says, and everything unusual is left to it."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser
 from aiohttp.http_parser import RawRequestMessage
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from bridge.ingress.heads import Heads
 
 LINES = b"Host: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Some: thing\r\n\r\n"
+
+OPENIM = (  # as Go writes it
+    b"Host: here\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: %d\r\n"
+    b"Content-Type: application/json; charset=utf-8\r\nOperationid: 17-a\r\nAccept-Encoding: gzip\r\n\r\n"
+)
+OPERATION = b"Operationid: 17-a\r\n"
+VARYING = ("OperationID", "X-Nonce")
 
 
 def request(target: bytes = b"/tencent?a=b", body: bytes = b"{}", lines: bytes = LINES) -> bytes:
@@ -35,8 +44,8 @@ def parsed(data: bytes) -> tuple[RawRequestMessage, bytes] | None:
     return asyncio.run(parse())
 
 
-def learned(data: bytes) -> tuple[Heads, bool]:
-    heads, found = Heads(), parsed(data)
+def learned(data: bytes, varying: Sequence[str] = ()) -> tuple[Heads, bool]:
+    heads, found = Heads(varying), parsed(data)
     assert found is not None
     return heads, heads.learn(data, found[0], len(found[1]))
 
@@ -110,17 +119,147 @@ def test_what_is_known_is_bounded() -> None:
     assert [heads.find(data) is not None for data in datas] == [False, False, False, True, True]
 
 
+def with_operation(line: bytes) -> bytes:
+    """Return a request of OpenIM's with other lines in the place of its operation id."""
+    return request(lines=OPENIM.replace(OPERATION, line))
+
+
+@pytest.mark.parametrize("line", [b"Operationid: %b\r\n", b"operationID: %b\r\n", b"OperationID:%b\r\n"])
+def test_a_varying_value_is_the_one_of_this_request(line: bytes) -> None:
+    heads, is_learned = learned(with_operation(line % b"first"), VARYING)
+    assert is_learned
+    for value in (b"x", b"1763-=~!:;,second", b"y" * 256):
+        data = with_operation(line % value)
+        found, message = heads.find(data), parsed(data)
+        assert found is not None
+        assert message is not None
+        but_length = [pair for pair in message[0].headers.items() if pair[0] != "Content-Length"]
+        assert [pair for pair in found[0].headers.items() if pair[0] != "Content-Length"] == but_length
+        assert found[0].headers["operationid"] == value.decode()
+    first = heads.find(with_operation(line % b"first"))
+    assert first is not None
+    assert first[0].headers["OperationID"] == "first", "what came since is not kept"
+
+
+def test_several_values_vary_each_by_itself() -> None:
+    lines = b"X-Nonce: %b\r\nOperationid: %b\r\n"
+    heads, _ = learned(with_operation(lines % (b"n1", b"o1")), VARYING)
+    found = heads.find(with_operation(lines % (b"n2", b"o2")))
+    assert found is not None
+    assert (found[0].headers["x-nonce"], found[0].headers["operationid"]) == ("n2", "o2")
+    assert heads.find(with_operation(b"Operationid: o2\r\nX-Nonce: n2\r\n")) is None, "the other order"
+    assert heads.find(with_operation(b"Operationid: o2\r\nOperationid: n2\r\n")) is None
+
+
+def test_values_vary_only_where_that_is_said() -> None:
+    heads, _ = learned(with_operation(OPERATION))
+    assert heads.find(with_operation(OPERATION)) is not None
+    assert heads.find(with_operation(b"Operationid: other\r\n")) is None
+
+
+ODD = [
+    b"",
+    b"Operationid:\r\n",
+    b"Operationid: \r\n",
+    b"Operationid:  two spaces\r\n",
+    b"Operationid: x \r\n",
+    b"Operationid: x y\r\n",
+    b"Operationid:\tx\r\n",
+    b"Operationid: x\ty\r\n",
+    b"Operationid : x\r\n",
+    b" Operationid: x\r\n",
+    b"Operationid x\r\n",
+    b"Operationid\r\n",
+    b"OperationID: x\r\n",
+    b"Operationidx: x\r\n",
+    b"Operationid: x\n",
+    b"Operationid: x\r",
+    b"Operationid: x\r\n y\r\n",
+    b"Operationid: x\r\n\ty\r\n",
+    b"Operationid: x\r\n \r\n",
+    b"Operationid: x\0\r\n",
+    b"Operationid: x\x01\r\n",
+    b"Operationid: x\x7f\r\n",
+    b"Operationid: \xc3\xa4\r\n",
+    b"Operationid: \xff\r\n",
+    b"Operationid: x\r\nOperationid: y\r\n",
+    b"Operationid: x\r\noperationid: x\r\n",
+    b"Operationid: x\r\nContent-Length: 2\r\n",
+    b"Operationid: x\r\nTransfer-Encoding: chunked\r\n",
+    b"Operationid: x\r\nConnection: close\r\n",
+    b"Operationid: " + b"y" * 257 + b"\r\n",
+    b"Operationid: " + b"y" * 9000 + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_an_odd_line_in_the_place_of_a_varying_one_is_left_to_the_parser(line: bytes) -> None:
+    heads, _ = learned(with_operation(OPERATION), VARYING)
+    assert heads.find(with_operation(line)) is None
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_an_odd_line_is_known_again_only_byte_for_byte(line: bytes) -> None:
+    data = with_operation(line)
+    message = parsed(data)
+    if message is None or not learned(data, VARYING)[1]:
+        return  # nothing of the kind is ever known
+    heads, _ = learned(data, VARYING)
+    heads.learn(with_operation(OPERATION), *whole(with_operation(OPERATION)))
+    found = heads.find(data)
+    assert found is not None
+    assert found[0].headers == message[0].headers
+
+
+def test_what_the_parser_reads_otherwise_is_known_only_byte_for_byte() -> None:
+    data, heads = with_operation(OPERATION), Heads(VARYING)
+    message, body_bytes = whole(data)
+    headers = CIMultiDict(message.headers)
+    headers["Operationid"] = "17"
+    assert heads.learn(data, message._replace(headers=CIMultiDictProxy(headers)), body_bytes)
+    assert heads.find(data) is not None
+    assert heads.find(with_operation(b"Operationid: other\r\n")) is None
+
+
+def whole(data: bytes) -> tuple[RawRequestMessage, int]:
+    """Return what the parser says of a request that is whole, and how long its body is."""
+    found = parsed(data)
+    assert found is not None
+    return found[0], len(found[1])
+
+
+@pytest.mark.parametrize("name", ["Connection", "content-length", "Host", "Transfer-Encoding", "Expect"])
+def test_what_the_parser_itself_reads_varies_never(name: str) -> None:
+    lines = LINES.replace(b"Host: here\r\n", b"Host: here\r\nConnection: close\r\n")
+    heads, _ = learned(request(lines=lines), (name, "OperationID"))
+    assert heads.find(request(lines=lines)) is not None
+    for line in (b"Connection: keep-alive", b"Host: there"):
+        old = line.partition(b":")[0]
+        other = b"\r\n".join(line if one.startswith(old) else one for one in lines.split(b"\r\n"))
+        assert heads.find(request(lines=other)) is None
+
+
 pieces = st.sampled_from(
-    [b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"0", b"9", b"Content-Length: 2\r\n", b"\0", b"#", b"%"]
+    [
+        *(b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"0", b"9", b"\0", b"#", b"%", b"\xe4", b"x"),
+        *(b"Content-Length: 2\r\n", b"Operationid: x", b"operationID:y\r\n", b"\r\n ", b"X-Nonce: n\r\n"),
+    ]
 )
+places = st.one_of(st.integers(0, 250), st.integers(130, 185))
+"""Anywhere, and around the operation id more often."""
 
 
+@settings(max_examples=500)
 @given(
-    st.lists(st.tuples(st.integers(0, 150), st.integers(0, 12), pieces), max_size=3), st.binary(max_size=8)
+    st.sampled_from([LINES, OPENIM]),
+    st.lists(st.tuples(places, st.integers(0, 12), pieces), max_size=3),
+    st.binary(max_size=8),
 )
-def test_whatever_is_known_is_what_the_parser_says(spoilt: list[tuple[int, int, bytes]], body: bytes) -> None:
-    heads, _ = learned(request())
-    data = request(body=body)
+def test_whatever_is_known_is_what_the_parser_says(
+    lines: bytes, spoilt: list[tuple[int, int, bytes]], body: bytes
+) -> None:
+    heads, _ = learned(request(lines=lines), VARYING)
+    data = request(body=body, lines=lines)
     for place, cut, piece in spoilt:
         data = data[:place] + piece + data[place + cut :]
     found = parsed(data)
