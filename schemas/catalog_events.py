@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from schemas.callback import Callback
 from schemas.catalog_rows import Row, TimeSource
-from schemas.decisions import Decision, Effect, Outcome, Question
+from schemas.decisions import Decision, Effect, Question
 from schemas.envelope import Envelope, format_time
 from schemas.named import make
 from schemas.normalize.batches import compile_batch, told_apart
@@ -19,6 +19,7 @@ from schemas.normalize.moments import RECEIVED, TimeReader, compile_time, first_
 from schemas.normalize.origin import Part, origin_of
 from schemas.normalize.paths import compile_path
 from schemas.normalize.templates import as_expression
+from schemas.outcomes import forms_of
 
 Normalize = Callable[[Callback], list[Envelope]]
 Ask = Callable[[Callback], Question]
@@ -168,24 +169,11 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "reason": {"text": decision.reason_text, "code": decision.reason_code, "rule": decision.reason_rule},
         "rule_set": None if rules is None else rules._asdict(),
         "staleness_ms": decision.staleness_ms,
-        "rules": [_outcome(outcome) for outcome in decision.outcomes],
+        "rules": forms_of(decision.outcomes),
         "shadow": _effect(decision.shadow),
         "facts": dict(decision.facts),
         "fallback": decision.fallback,
         "elapsed_us": decision.elapsed_us,
-    }
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    rule, rev, mode, effect, matched, missing = outcome
-    return {
-        "id": rule,
-        "rev": rev,
-        "mode": mode,
-        "matched": matched,
-        "missing": missing,
-        "effect": None if effect is None else effect.kind,
-        "refused": () if effect is None else effect.refused,
     }
 
 

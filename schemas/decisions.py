@@ -3,7 +3,7 @@
 A ``Question`` is built by the catalog, a ``Decision`` by the rules, a reply by the provider.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from schemas.callback import Callback
@@ -83,7 +83,7 @@ class Decision(NamedTuple):
     reason_code: int | None = None
     rule_set: RuleSet | None = None
     staleness_ms: int | None = None
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: Sequence[Outcome] = ()
     facts: Mapping[str, Any] = {}
     fallback: str | None = None
     elapsed_us: int = 0

@@ -7,10 +7,10 @@ from consumers.rules.acts import Asked
 from consumers.rules.conditions import Members
 from consumers.rules.facts import Values
 from consumers.rules.index import Index, Shelf
-from consumers.rules.rule import Rule
+from consumers.rules.rule import Rule, Said
+from consumers.rules.saying import SaidOutcomes
 from schemas.decisions import Decision, Effect, Outcome, Question, RuleSet
 
-Said = tuple[Rule, Outcome]
 FallbackReason = Literal["not_ready", "no_rules", "rejected", "too_stale", "needs", "error"]
 _ALLOW = Effect("allow")
 _DENY = Effect("deny")
@@ -56,29 +56,27 @@ def decide_asked(
         reason_code=_code(teller, asked, sent),
         rule_set=rule_set,
         staleness_ms=staleness_ms,
-        outcomes=tuple([outcome for _, outcome in said]),
+        outcomes=SaidOutcomes(said),
         facts=_facts(shelves, values),
         reason_rule=teller.id if teller else None,
-        shadow=resolve(said, members).wanted if any(one.effect for _, one in shadow) else None,
+        shadow=resolve(said, members).wanted if any(one[1] for one in shadow) else None,
     )
 
 
 def resolve(said: Iterable[Said], members: Sequence[str]) -> Verdict:
     """Return the strongest effect and its rules: override-allow, deny, members refused, allow, default."""
-    wishes: dict[str, list[Rule]] = {"allow": [], "deny": [], "refuse_members": []}
-    kept_out: set[str] = set()
-    for rule, outcome in said:
-        effect = outcome.effect
-        if effect is not None:
-            wishes[effect.kind].append(rule)
-            kept_out.update(effect.refused)
+    wishes: dict[str | None, list[Rule]] = {"allow": [], "deny": [], "refuse_members": [], None: []}
+    refusals: set[Members] = set()
+    for rule, kind, refused, _, _ in said:
+        wishes[kind].append(rule)
+        refusals.add(refused)
     overriding = [rule for rule in wishes["allow"] if rule.override]
     if overriding:
         return Verdict(_ALLOW, overriding)
     if wishes["deny"]:
         return Verdict(_DENY, wishes["deny"])
     if wishes["refuse_members"]:
-        return Verdict(_refusal(kept_out, members), wishes["refuse_members"])
+        return Verdict(_refusal(frozenset().union(*refusals), members), wishes["refuse_members"])
     return Verdict(_ALLOW, wishes["allow"])
 
 
@@ -110,12 +108,12 @@ def _ask(rules: Iterable[tuple[Rule, Members]], values: Values, everyone: Member
     said = []
     for rule, found in rules:
         try:
-            outcome = rule.outcome(values, everyone, found)
+            one = rule.say(values, everyone, found)
         except Exception as error:
             error.add_note(f"in rule {rule.id} rev {rule.rev}")
             raise
-        if outcome is not None and now_ms < rule.expires_ms:
-            said.append((rule, outcome))
+        if one is not None and now_ms < rule.expires_ms:
+            said.append(one)
     return said
 
 

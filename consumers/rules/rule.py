@@ -1,11 +1,12 @@
 """One rule, compiled: what it says about one question."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
+
+import orjson
 
 from consumers.rules.acts import ANY_APP
 from consumers.rules.clauses import (
@@ -21,14 +22,24 @@ from consumers.rules.facts import MEMBER_FACTS, SAMPLE_KEY, Values
 from consumers.rules.operators import Lists, operator_of
 from schemas.decisions import Effect, Outcome
 from schemas.envelope import parse_time
-from schemas.named import make
+from schemas.outcomes import form_of
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SAMPLE_STEPS: Final = 10_000
 _NOBODY: Final[Members] = frozenset()
-_SAME: Final[Mapping[str, Effect | None]] = {
-    "allow": Effect("allow"),
-    "deny": Effect("deny"),
+Wish = Literal["allow", "deny", "refuse_members"] | None
+"""What a rule asks for, None where it only annotates or cannot tell."""
+
+Said = tuple["Rule", Wish, Members, bool, tuple[str, ...]]
+"""What one rule says: itself, its wish, whom it refuses, whether it matched, the facts it missed.
+
+A plain tuple, since a question may get hundreds.
+"""
+
+_WISHES: Final[Mapping[str, Wish]] = {
+    "allow": "allow",
+    "deny": "deny",
+    "refuse_members": "refuse_members",
     "annotate": None,
 }
 
@@ -49,7 +60,9 @@ class Rule:
 
     ``in_scope`` is the scope again as a predicate, the provider left out, by whom the index finds a rule;
     ``match`` is scope and match together, None where nothing of either is left. ``only_if`` is what must hold
-    lest the rule say nothing, None where nothing simple is known.
+    lest the rule say nothing, None where nothing simple is known; ``is_looked_up`` says that it is all there
+    is to the rule: whom it found decides what is said. ``matched_json`` is what the rule's outcome begins
+    with, up to whom it refuses, where it matches and misses nothing.
     """
 
     id: str
@@ -62,7 +75,7 @@ class Rule:
     match: Match | None
     only_if: Condition | None
     members: Select | None
-    effect: Literal["allow", "deny", "refuse_members", "annotate"]
+    wish: Wish
     override: bool
     deny_when_partial_unsupported: bool
     on_missing: Literal["no_match", "match", "deny"]
@@ -72,23 +85,34 @@ class Rule:
     codes: Mapping[str, int]
     facts: frozenset[str]
     hinges: tuple[str, ...]
+    is_looked_up: bool = field(init=False)
+    matched_json: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what is asked of the rule with every question."""
+        selects = self.only_if is not None and self.only_if.selects
+        is_looked_up = selects and self.match is None and self.wish != "allow"
+        object.__setattr__(self, "is_looked_up", is_looked_up)
+        object.__setattr__(self, "matched_json", self._matched_json())
 
     @property
     def rank(self) -> tuple[int, str, int]:
         """Where the rule stands among those whose reason could be told: highest priority first, then id."""
         return -self.priority, self.id, self.rev
 
-    def outcome(self, values: Values, everyone: Members, found: Members) -> Outcome | None:
+    def say(self, values: Values, everyone: Members, found: Members) -> Said | None:
         """Return what the rule says; None when it does not match and hinges on nothing.
 
         ``found`` are those for whom ``only_if`` holds.
         """
+        if self.is_looked_up:
+            return self, self.wish, found if self.wish == "refuse_members" else _NOBODY, True, ()
         verdict = True if self.match is None else self.match(values)
         if verdict is False:
             return None
         selects = self.only_if is not None and self.only_if.selects
         if selects and verdict:  # nothing can hinge on a missing fact
-            return self._said(found) if self.effect != "allow" or found == everyone else None
+            return self._said(found) if self.wish != "allow" or found == everyone else None
         if self.members is None:
             sure, possible = (everyone, everyone) if verdict else (_NOBODY, everyone)
             matched, open_ = verdict is True, verdict is None
@@ -106,32 +130,29 @@ class Rule:
 
         One matching member is enough to deny; to allow, all must match, lest one carries the others in.
         """
-        if self.effect == "allow":
+        if self.wish == "allow":
             matched = bool(everyone) and sure == everyone
             return matched, not matched and bool(everyone) and possible == everyone
-        if self.effect == "refuse_members":
+        if self.wish == "refuse_members":
             return bool(sure), sure != possible
         return bool(sure), not sure and bool(possible)
 
-    def _hinged(self, values: Values, matched: bool, sure: Members, possible: Members) -> Outcome | None:
+    def _hinged(self, values: Values, matched: bool, sure: Members, possible: Members) -> Said:
         missing = tuple(fact for fact in self.hinges if values[fact] is None)
         if self.on_missing == "match":
             return self._said(possible, missing)
         if self.on_missing == "deny":
-            return Outcome(self.id, self.rev, self.mode, Effect("deny"), matched, missing)
+            return self, "deny", _NOBODY, matched, missing
         if matched:
             return self._said(sure, missing)
-        return Outcome(self.id, self.rev, self.mode, None, False, missing)
+        return self, None, _NOBODY, False, missing
 
-    def _said(self, selected: Members, missing: tuple[str, ...] = ()) -> Outcome:
-        effect = _refusing(selected) if self.effect == "refuse_members" else _SAME[self.effect]
-        return make(Outcome, (self.id, self.rev, self.mode, effect, True, missing))
+    def _said(self, selected: Members, missing: tuple[str, ...] = ()) -> Said:
+        return self, self.wish, selected if self.wish == "refuse_members" else _NOBODY, True, missing
 
-
-@lru_cache(maxsize=64)
-def _refusing(selected: Members) -> Effect:
-    """Return the refusal of these people: made once for all rules of a question that select the same."""
-    return Effect("refuse_members", tuple(sorted(selected)))
+    def _matched_json(self) -> bytes:
+        effect = None if self.wish is None else Effect(self.wish)
+        return orjson.dumps(form_of(Outcome(self.id, self.rev, self.mode, effect))).removesuffix(b"[]}")
 
 
 def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
@@ -152,7 +173,7 @@ def compile_rule(content: Mapping[str, Any], lists: Lists) -> Rule:
         match=_both(in_scope, match),
         only_if=shortest(condition(content[part], lists) for part in ("match", "members") if part in content),
         members=compile_members(content["members"], lists) if "members" in content else None,
-        effect=content["effect"],
+        wish=_WISHES[content["effect"]],
         override=content.get("override", False),
         deny_when_partial_unsupported=content.get("partial_unsupported", "deny") == "deny",
         on_missing=needs.get("on_missing", "no_match"),

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ from consumers.rules.deciding import decide
 from consumers.rules.examination import examine
 from consumers.rules.index import Index
 from consumers.rules.rule import compile_rule
-from schemas.decisions import Decision, Effect, Question
+from schemas.decisions import Decision, Effect, Outcome, Question
+from schemas.outcomes import form_of, forms_of
 from tests.rules_kit import SET, decided, documents, named, question
 
 LISTS = {"l1": ["u1", "u2"], "l2": ["u3", "ada"], "l3": []}
@@ -320,6 +322,7 @@ def test_rules_decide_what_the_plain_interpreter_does_in_any_order(
         decision = decided(rules, asked, LISTS, staleness_ms=staleness_ms, now_ms=now_ms)
         assert decided(shuffled, asked, LISTS, staleness_ms=staleness_ms, now_ms=now_ms) == decision
         _compare_with(Naive(rules, asked, staleness_ms, now_ms), decision)
+        _compare_written(decision.outcomes)
         ranks = [_rank(rules, outcome.rule) for outcome in decision.outcomes]
         assert all(first < second for first, second in pairwise(ranks))
 
@@ -337,6 +340,11 @@ def test_rules_found_by_their_conditions_decide_what_all_rules_evaluated_one_by_
     for asked in questions:
         decision = decide(found, SET, asked, staleness_ms, 0, "allow")
         assert decision == decide(all_, SET, asked, staleness_ms, 0, "allow")
+
+
+def _compare_written(outcomes: Sequence[Outcome]) -> None:
+    """Check that what is written of outcomes, with what was prepared, is what they are."""
+    assert orjson.dumps(forms_of(outcomes)) == orjson.dumps([form_of(one) for one in outcomes])
 
 
 def _compare_with(naive: Naive, decision: Decision) -> None:
