@@ -7,7 +7,7 @@ from typing import Any, Final
 from schemas.callback import Callback
 from schemas.catalog_rows import Row, TimeSource
 from schemas.decisions import Decision, Effect, Question
-from schemas.envelope import Envelope, format_time
+from schemas.envelope import Envelope
 from schemas.named import make
 from schemas.normalize.batches import compile_batch, told_apart
 from schemas.normalize.conversions import choice_of
@@ -15,7 +15,7 @@ from schemas.normalize.fields import write_fields, write_query
 from schemas.normalize.generate import Source
 from schemas.normalize.identity import body_id, new_id, write_identity
 from schemas.normalize.misfit import Misfit
-from schemas.normalize.moments import RECEIVED, TimeReader, compile_time, first_time, place
+from schemas.normalize.moments import TimeReader, compile_time, first_time, place
 from schemas.normalize.origin import Part, origin_of
 from schemas.normalize.paths import compile_path
 from schemas.normalize.templates import as_expression
@@ -107,20 +107,14 @@ def time_reader(sources: Sequence[TimeSource]) -> TimeReader:
 def decision_event(row: Row, question: Question, decision: Decision, moment: int) -> Envelope:
     """Return the event of one decision, with an id of its own and the moment of deciding as its sequence."""
     callback = question.callback
-    decided = format_time(moment >> 16)
-    return Envelope(
-        id=new_id(callback.provider),
-        source=f"/im/{callback.provider}/{callback.app}",
-        type=row.type,
-        subject=question.subject,
-        time=decided,
-        recordedtime=decided,
-        sequence=f"{moment:016x}",
-        partitionkey=question.partitionkey,
-        data={**question.data, "decision": _decision(decision), "origin": origin_of(callback)},
-        timebasis=RECEIVED,
-        correlationid=callback.operation_id,
-    )
+    provider, about, key = callback.provider, question.subject, question.partitionkey
+    time, recorded, sequence, basis = place(None, moment)
+    data = {**question.data, "decision": _decision(decision), "origin": origin_of(callback)}
+    attributes = (
+        new_id(provider), f"/im/{provider}/{callback.app}", row.type, about, time, recorded, sequence, key,
+        data, basis, callback.operation_id, None, None, None,
+    )  # fmt: skip
+    return make(Envelope, attributes)
 
 
 def unrecognized_event(callback: Callback, command: str, read_time: TimeReader, reason: str) -> Envelope:

@@ -5,11 +5,9 @@ is written once, with the rule.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import orjson
 
-from consumers.rules.conditions import Members
 from consumers.rules.rule import Said
 from schemas.decisions import Effect, Outcome
 from schemas.named import make
@@ -33,8 +31,10 @@ class SaidOutcomes(Outcomes):
 
     def written(self) -> bytes:
         """Return the outcomes as a JSON array."""
+        refusals = {refused for _, _, refused, _, _ in self._said}
+        ends = {refused: orjson.dumps(sorted(refused)) + b"}" for refused in refusals}
         parts = [
-            rule.matched_json + _refused_json(refused)
+            rule.matched_json + ends[refused]
             if matched and not missing
             else orjson.dumps(form_of(_outcome((rule, kind, refused, matched, missing))))
             for rule, kind, refused, matched, missing in self._said
@@ -46,9 +46,3 @@ def _outcome(said: Said) -> Outcome:
     rule, kind, refused, matched, missing = said
     effect = None if kind is None else Effect(kind, tuple(sorted(refused)))
     return make(Outcome, (rule.id, rule.rev, rule.mode, effect, matched, missing))
-
-
-@lru_cache(maxsize=64)
-def _refused_json(refused: Members) -> bytes:
-    """Return the end of an outcome: written once for all rules of a question that refuse the same people."""
-    return orjson.dumps(sorted(refused)) + b"}"
