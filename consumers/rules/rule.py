@@ -61,8 +61,8 @@ class Rule:
     ``in_scope`` is the scope again as a predicate, the provider left out, by whom the index finds a rule;
     ``match`` is scope and match together, None where nothing of either is left. ``only_if`` is what must hold
     lest the rule say nothing, None where nothing simple is known; ``is_looked_up`` says that it is all there
-    is to the rule: whom it found decides what is said. ``matched_json`` is what the rule's outcome begins
-    with, up to whom it refuses, where it matches and misses nothing.
+    is to the rule: if it holds for anybody the rule has its wish, a refusal of those it holds for.
+    ``matched_json`` is the outcome of a rule that matches and misses nothing, up to whom it refuses.
     """
 
     id: str
@@ -91,7 +91,7 @@ class Rule:
     def __post_init__(self) -> None:
         """Work out what is asked of the rule with every question."""
         selects = self.only_if is not None and self.only_if.selects
-        is_looked_up = selects and self.match is None and self.wish != "allow"
+        is_looked_up = selects and self.match is None and self.wish != "allow" and self.expires_ms == inf
         object.__setattr__(self, "is_looked_up", is_looked_up)
         object.__setattr__(self, "matched_json", self._matched_json())
 
@@ -105,8 +105,6 @@ class Rule:
 
         ``found`` are those for whom ``only_if`` holds.
         """
-        if self.is_looked_up:
-            return self, self.wish, found if self.wish == "refuse_members" else _NOBODY, True, ()
         verdict = True if self.match is None else self.match(values)
         if verdict is False:
             return None
