@@ -1,12 +1,16 @@
 """Taking from a subscription what goes into one commit."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from bridge.errors import LogUnavailable, StoreUnavailable
 from bridge.log.base import Batch, Subscription, TopicPartition
 from consumers.applying import Part
 from consumers.assignment import Assignment
 from consumers.trying import Trying
+
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Values gathered before a commit: a transaction takes as much of SQLite's disk again before it ends."""
 
 
 class Gathering:
@@ -27,12 +31,13 @@ class Gathering:
         Raises what reading raises, except what may pass; Stopping where only that is met.
         """
         parts: dict[TopicPartition, Part] = {}
-        left = self._batch_records
+        left, room = self._batch_records, BATCH_BYTES
         batch = await self._trying.persist(lambda: subscription.read(left, self._poll_seconds))
         while batch is not None:
             self._add(batch, parts)
             left -= len(batch.records)
-            batch = await self._more(subscription, left) if batch.records and left > 0 else None
+            room -= sum(len(stored.record.value or b"") for stored in batch.records)
+            batch = await self._more(subscription, left) if batch.records and min(left, room) > 0 else None
         return list(parts.values())
 
     def is_full(self, parts: Sequence[Part]) -> bool:

@@ -18,7 +18,7 @@ from bridge.providers.openim_signature import NonceSignature
 from bridge.providers.tencent import TencentProvider
 from consumers.rules import RulesConsumer
 from consumers.store.base import Store
-from consumers.store.opening import store_for
+from consumers.store.opening import LOG_BYTES, store_for
 from schemas.catalog import Catalog
 
 
@@ -71,8 +71,12 @@ def _kafka(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def open_store(settings: Settings) -> Store:
-    """Return the store of the projections, not yet connected."""
-    return store_for(settings.store_url)
+    """Return the store of the projections, not yet connected.
+
+    A full embedded journal leaves a segment's worth of the disk to it, and is read off by its commits alone:
+    SQLite's log has to find its end well within that.
+    """
+    return store_for(settings.store_url, log_bytes=min(LOG_BYTES, settings.journal.segment_bytes // 4))
 
 
 def open_rules(settings: Settings, log: Log) -> RulesConsumer:

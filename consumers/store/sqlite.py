@@ -12,25 +12,37 @@ from bridge.errors import ConfigurationError
 from bridge.log.clock import wall_ms
 from consumers.store.base import Row
 from consumers.store.bulk import execute_positional
+from consumers.store.opening import LOG_BYTES
 from consumers.store.sql import READ_ONLY, SqlStore
 
 _WRITERS = 1  # SQLite has one writer at a time: ours queue here, not in its busy loop
 _READERS = 2
-# Pages of 64 MB kept, and written back to the file every 16 MB of log rather than at nearly every batch.
-_MEMORY = ("cache_size=-65536", "wal_autocheckpoint=4096")
+_PAGE_BYTES = 4096
+_CACHE_KIB = 65536
 _SWITCH_SECONDS = 0.01
 _PRIMARY_CODE = 0xFF
 _REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
 class SqliteStore(SqlStore):
-    """A SQLite file in WAL mode, synced at every commit. ``lock_seconds`` bounds the wait for its lock."""
+    """A SQLite file in WAL mode, synced at every commit. ``lock_seconds`` bounds the wait for its lock.
 
-    def __init__(self, url: str, *, lock_seconds: float = 10, now_ms: Callable[[], int] = wall_ms) -> None:
+    What is committed is written back to the file whenever its log holds ``log_bytes``: more is quicker, and
+    takes that much more of the disk.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lock_seconds: float = 10,
+        log_bytes: int = LOG_BYTES,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
         path = make_url(url).database
         if not path or path == ":memory:":
             raise ConfigurationError(f"store.url {url!r} names no file: write sqlite:///path/to/store.db")
-        engine = _engine(url, lock_seconds)
+        engine = _engine(url, lock_seconds, log_bytes)
         super().__init__(engine, f"SQLite file {path}", writers=_WRITERS, readers=_READERS, now_ms=now_ms)
 
     def _lock_schema(self, connection: Connection) -> None:
@@ -43,22 +55,23 @@ class SqliteStore(SqlStore):
         return isinstance(error, _REFUSED)
 
 
-def _engine(url: str, lock_seconds: float) -> Engine:
+def _engine(url: str, lock_seconds: float, log_bytes: int) -> Engine:
     arguments = {"timeout": lock_seconds, "check_same_thread": False, "isolation_level": None}
     size = _WRITERS + _READERS
     engine = create_engine(
         url, connect_args=arguments, pool_size=size, max_overflow=0, pool_timeout=30, hide_parameters=True
     )
-    event.listen(engine, "connect", lambda connection, _: _prepare(connection, lock_seconds))
+    event.listen(engine, "connect", lambda connection, _: _prepare(connection, lock_seconds, log_bytes))
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _give_up_read_only)
     return engine
 
 
-def _prepare(connection: Any, lock_seconds: float) -> None:
+def _prepare(connection: Any, lock_seconds: float, log_bytes: int) -> None:
     """Make every commit reach the disk, and let readers go on beside the writer."""
     _use_wal(connection, lock_seconds)
-    for setting in ("synchronous=FULL", *_MEMORY):
+    pages = max(1, log_bytes // _PAGE_BYTES)
+    for setting in ("synchronous=FULL", f"cache_size=-{_CACHE_KIB}", f"wal_autocheckpoint={pages}"):
         connection.execute(f"PRAGMA {setting}").close()
 
 

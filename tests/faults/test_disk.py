@@ -135,7 +135,7 @@ def test_embedded_on_a_small_disk_the_journal_gives_way_to_the_tables(
 
         def forgotten() -> bool:
             nonlocal number
-            call = openim_join(f"g{number % 50}", f"u{number}")
+            call = openim_join(f"g{number % 50}", f"u{number % 40}")  # 200 members: 4 MB of tables
             call.body["ex"] = "x" * 20_000
             number += is_stored(bridge, call)
             return len(bridge.events("segment.forgotten_early")) >= scaled(4, 100)

@@ -1,3 +1,5 @@
+"""SQLite's own ways: opening a file others use, and what its log may take of the disk."""
+
 import asyncio
 import sqlite3
 import time
@@ -6,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from bridge.config import JournalSettings, Settings
 from bridge.errors import StoreUnavailable
 from bridge.log.base import TopicPartition
+from bridge.main.opening import open_store
+from consumers.projections.groups import GroupsProjection
 from consumers.store.base import CheckpointKey
 from consumers.store.opening import store_for
+from consumers.store.sql import SqlStore
+from tests.consuming import commit, joined, key, new_counter, opened
 
 
 async def test_a_file_that_somebody_else_is_just_making_is_waited_for(tmp_path: Path) -> None:
@@ -88,3 +95,30 @@ async def test_a_disk_that_is_read_only_is_not_waited_for_like_a_lock(
         with pytest.raises(StoreUnavailable, match="readonly"):
             await store.open()
         await store.close()
+
+
+async def test_its_log_is_written_back_before_it_takes_more_of_the_disk_than_it_may(tmp_path: Path) -> None:
+    """The disk may hold no more than that: a full journal is read off by these commits alone."""
+    path, log_bytes = tmp_path / "store.db", 256 * 1024
+    store = await opened(f"sqlite:///{path}", log_bytes=log_bytes)
+    new_counter(store, "c")
+    claim = await store.claim(key(), "me")
+    record = joined(1)
+    record.data["members"][0]["extension"] = "x" * 20_000
+    effects = GroupsProjection().effects([record])
+    for number in range(1, 100):
+        claim = await commit(store, claim, number, effects)
+    a_transaction = 64 * 1024
+    assert path.with_name("store.db-wal").stat().st_size <= log_bytes + a_transaction
+    await store.close()
+
+
+def test_of_a_journal_with_small_segments_it_takes_a_quarter_of_what_the_journal_leaves_it(
+    tmp_path: Path,
+) -> None:
+    for segment_bytes, pages in ((1 << 20, 64), (1 << 30, 4096)):
+        journal = JournalSettings(segment_bytes=segment_bytes, max_bytes=4 << 30)
+        store = open_store(Settings(data_dir=tmp_path, journal=journal))
+        assert isinstance(store, SqlStore)
+        with store._engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar() == pages
