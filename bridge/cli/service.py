@@ -20,7 +20,10 @@ from schemas.catalog import Catalog
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no banner; log lines only.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes that take callbacks in on the one port, a journal each.")
+    int | None,
+    typer.Option(
+        help="Processes that take callbacks in on the one port, a journal each; one more does the rest."
+    ),
 ]
 
 
@@ -60,7 +63,7 @@ def run_consume() -> None:
 def _serve(roles: frozenset[Role], quiet: bool, workers: int | None = None) -> None:
     current = settings() if workers is None else settings(ingress={"workers": workers})
     announce = None if quiet else _announce(current)
-    if Role.INGRESS in roles and current.ingress.workers > 1:
+    if Role.INGRESS in roles and current.ingress.workers:
         sys.exit(asyncio.run(Supervisor(current, roles).run(announce)))
     sys.exit(run_loop(Service(current, roles).run(announce)))
 

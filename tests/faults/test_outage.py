@@ -1,7 +1,8 @@
 """Fault 2: the broker is suspended, killed, or swallowed by its network, under load, and comes back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from tests.faults.kit import (
     over,
     p99,
 )
-from tests.faults.scale import scaled
+from tests.faults.scale import SOAK, scaled
 from tests.integration.callers import Call, tencent_invite
 from tests.parts import KafkaServer
 from tests.parts.proxy import Proxy
@@ -33,12 +34,16 @@ RATE = 150.0
 ATTEMPTS = 3
 TIMES_QUIET = 2.0
 PHASES: tuple[Phase, ...] = ("after", "before")
-FLOOR_MS = 10.0
+FLOORS_MS = {"roles apart": 5.0, "a worker": 5.0, "one process": 10.0}
 """What a quiet run is taken to need at least: below twice this the machine decides.
 
-Relay, projections, callers and a broker that still compiles itself share two cores. The relay holds the loop
-for 1 ms at a stretch, a thread that computes for another: the rest is waiting for a core.
+Callers, a broker that still compiles itself and all of the bridge share two cores: who waits for one waits
+for some milliseconds. Within one process an answer waits for relay and projections as well: for the loop
+1 ms at a stretch, and for a thread that computes another, several times.
 """
+FAULTS = ("suspended", "killed", "black hole")
+LAID_OUT = [("suspended", "a worker"), ("killed", "roles apart"), ("black hole", "one process")]
+"""Every fault meets every way to run the bridge in the long form, and each of them one here."""
 
 Reports = dict[Provider, dict[str, Any]]
 
@@ -63,18 +68,53 @@ def faults(server: KafkaServer, proxy: Proxy) -> dict[str, Fault]:
     }
 
 
+class Processes(NamedTuple):
+    """The processes of one bridge, by what they do; of ``run`` it is always the same."""
+
+    ingress: Bridge
+    relay: Bridge
+    consume: Bridge
+
+    def caught_up(self) -> None:
+        """Return once nobody is further behind than callers at work keep it."""
+        caught_up(self.relay, "relay of journal 1", CATCH_UP_SECONDS)
+        caught_up(self.consume, "projection groups", CATCH_UP_SECONDS)
+
+    def stop(self) -> None:
+        """Stop in order: who takes in first."""
+        for process in dict.fromkeys(self):
+            assert process.stop() == 0
+
+
+@contextmanager
+def laid_out(layout: str, data_dir: Path, **settings: str) -> Iterator[Processes]:
+    """Yield a bridge in one process, with a worker, or its roles apart, as deploy/systemd has them."""
+    with ExitStack() as stack:
+
+        def start(*words: str, prelude: str = "") -> Bridge:
+            return stack.enter_context(running(*words, data_dir=data_dir, prelude=prelude, **settings))
+
+        if layout == "roles apart":
+            yielding = "import os; os.nice(10)"
+            others = [start(role, prelude=yielding) for role in ("relay", "consume")]
+            yield Processes(start("ingress"), *others)
+        else:
+            bridge = start("run", *(["--workers", "1"] if layout == "a worker" else []))
+            yield Processes(bridge, bridge, bridge)
+
+
 class Trial:
     """One bridge, its callers, and all that was acknowledged and reported so far."""
 
-    def __init__(self, bridge: Bridge, place: Path) -> None:
-        self._bridge, self._place = bridge, place
+    def __init__(self, processes: Processes, place: Path) -> None:
+        self._processes, self._place = processes, place
         self.ledgers: list[Path] = []
         self.reports: list[Reports] = []
 
     @contextmanager
     def load(self, seconds: float) -> Iterator[Load]:
         with calling(
-            self._bridge.ingress, self._place, "--before", "0.5", rate=RATE, seconds=seconds
+            self._processes.ingress.ingress, self._place, "--before", "0.5", rate=RATE, seconds=seconds
         ) as load:
             self.ledgers += load.ledgers
             yield load
@@ -89,8 +129,7 @@ class Trial:
         with self.load(CATCH_UP_SECONDS + 60) as load:
             load.until_acknowledged(1)
             end()
-            for part in ("relay of journal 1", "projection groups"):
-                caught_up(self._bridge, part, CATCH_UP_SECONDS)
+            self._processes.caught_up()
             load.until_acknowledged(round(2 * RATE))
             return self._noted(load.stop())
 
@@ -110,9 +149,9 @@ class Figures(NamedTuple):
     away: dict[str, float]
     back: dict[str, float]
 
-    def hold(self) -> bool:
+    def hold(self, floor_ms: float) -> bool:
         """Say whether neither the outage nor the catching up slowed the answers."""
-        bounds = {name: TIMES_QUIET * max(taken, FLOOR_MS) for name, taken in self.quiet.items()}
+        bounds = {name: TIMES_QUIET * max(taken, floor_ms) for name, taken in self.quiet.items()}
         return all(taken[name] <= bound for taken in (self.away, self.back) for name, bound in bounds.items())
 
 
@@ -133,28 +172,32 @@ def through(trial: Trial, fault: Fault, decides: Callable[[], bool]) -> Figures:
     return Figures(figures(quiet), figures(away), figures(back))
 
 
-@pytest.mark.parametrize("name", ["suspended", "killed", "black hole"])
+@pytest.mark.parametrize(("name", "layout"), product(FAULTS, FLOORS_MS) if SOAK else LAID_OUT)
 @pytest.mark.timeout(240)
 def test_a_broker_that_is_away_changes_no_answer_slows_none_and_loses_nothing(
-    tmp_path: Path, distant_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str
+    tmp_path: Path, distant_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str, layout: str
 ) -> None:
     fault = faults(*distant_kafka)[name]
     data_dir, settings = tmp_path / "data", over(distant_kafka[0], prefix)
     asked = tencent_invite("g", "ada", "mallory", refused="mallory")
     measured: list[Figures] = []
-    with running("run", data_dir=data_dir, **settings) as bridge:
-        drained(bridge)
+
+    def held() -> bool:
+        return any(taken.hold(FLOORS_MS[layout]) for taken in measured)
+
+    with laid_out(layout, data_dir, **settings) as processes:
+        drained(processes.relay)
         publish_not_mallory(data_dir, **settings)
-        until(lambda: decides(bridge, asked), "the rule decides")
-        trial = Trial(bridge, tmp_path)
-        while len(measured) < ATTEMPTS and not any(taken.hold() for taken in measured):
-            measured.append(through(trial, fault, lambda: decides(bridge, asked)))
+        until(lambda: decides(processes.ingress, asked), "the rule decides")
+        trial = Trial(processes, tmp_path)
+        while len(measured) < ATTEMPTS and not held():
+            measured.append(through(trial, fault, lambda: decides(processes.ingress, asked)))
             print(measured[-1])
-        drained(bridge)
-        assert bridge.stop() == 0
+        drained(processes.relay)
+        processes.stop()
     assert_kept(trial.ledgers, data_dir, **settings)
     assert_all_accepted(trial.reports)
-    assert any(taken.hold() for taken in measured), measured
+    assert held(), measured
 
 
 def assert_all_accepted(reports: list[Reports]) -> None:

@@ -1,6 +1,7 @@
 """Several workers behind one port, as real processes: shared, killed, restarted, stopped, orphaned."""
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -293,6 +294,9 @@ def test_run_with_workers_projects_what_they_write(tmp_path: Path) -> None:
             lambda: members(f"sqlite:///{data_dir}/imbridge.sqlite") == acknowledged, "all is in the tables"
         )
         assert bridge.part("projection groups")["ok"]
+        others, ours = bridge.part("relay and projections")["pid"], os.getpriority(os.PRIO_PROCESS, 0)
+        urgency = [os.getpriority(os.PRIO_PROCESS, pid) - ours for pid in (*pids_of(bridge).values(), others)]
+        assert urgency == [0, 0, 10], "what answers nobody leaves the cores to what does"
         assert bridge.stop() == 0
 
 
@@ -365,7 +369,7 @@ def test_the_supervisor_works_as_the_first_process_of_a_container(tmp_path: Path
             outside.kill()
 
 
-@pytest.mark.parametrize("workers", ["0", "65", "many"])
+@pytest.mark.parametrize("workers", ["-1", "65", "many"])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(tmp_path: Path, workers: str) -> None:
     bridge = Bridge("ingress", "--workers", workers, data_dir=tmp_path / "data")
     try:

@@ -1,20 +1,26 @@
 """A worker: one process with one duty, started by the supervisor, which tells it all on its input."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
 from bridge.errors import ConfigurationError, ImbridgeError
 from bridge.main.loops import run_loop
-from bridge.main.service import Placement, Service
+from bridge.main.service import Placement, Role, Service
 from bridge.main.workers.orders import LINE_BYTES, Accept, Duty, Hurry, Stop, read_duty, read_order
 from bridge.telemetry import configure_logging, logger
 
 MODULE = __name__ if __name__ != "__main__" else "bridge.main.workers.worker"
+_YIELDS = 10
+"""By how much a process that answers no caller is less urgent than those that do: a backlog can wait."""
+
+_AUTOGROUP = Path("/proc/self/autogroup")
 _log = logger("process")
 
 
@@ -29,6 +35,8 @@ async def _work() -> int:
     if not line:
         return 0  # the supervisor was gone before it said anything
     duty = read_duty(line)
+    if Role.INGRESS not in duty.roles:
+        _yield_cores()
     configure_logging(duty.settings.log.level, duty.settings.log.style)
     structlog.contextvars.bind_contextvars(process=duty.name)
     try:
@@ -37,6 +45,13 @@ async def _work() -> int:
         return _complain(duty, error, 2)
     except ImbridgeError as error:
         return _complain(duty, error, 1)
+
+
+def _yield_cores() -> None:
+    """Leave the cores to those who answer callers. Sessions are weighed against each other as groups."""
+    os.nice(_YIELDS)
+    with suppress(OSError):
+        _AUTOGROUP.write_text(str(_YIELDS))
 
 
 async def _serve(duty: Duty, orders: asyncio.StreamReader) -> int:
