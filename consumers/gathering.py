@@ -16,7 +16,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 class Gathering:
     """Reads up to ``batch_records`` of all partitions at a time, waiting ``poll_seconds`` for the first.
 
-    A commit costs a sync whatever is in it: one for each partition would be a sync for each.
+    A commit costs a sync whatever is in it: one for each partition would be a sync for each. ``found_all``
+    says that the last look left nothing that could have been read.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Gathering:
     ) -> None:
         self._assignment, self._trying = assignment, trying
         self._batch_records, self._poll_seconds = batch_records, poll_seconds
+        self.found_all = False
 
     async def gather(self, subscription: Subscription) -> Sequence[Part]:
         """Return what can be read now, a part for each partition that has records; maybe none.
@@ -37,12 +39,11 @@ class Gathering:
             self._add(batch, parts)
             left -= len(batch.records)
             room -= sum(len(stored.record.value or b"") for stored in batch.records)
-            batch = await self._more(subscription, left) if batch.records and min(left, room) > 0 else None
+            if not batch.records or min(left, room) <= 0:
+                break
+            batch = await self._more(subscription, left)
+        self.found_all = batch is None
         return list(parts.values())
-
-    def is_full(self, parts: Sequence[Part]) -> bool:
-        """Say whether there may have been more to read."""
-        return sum(len(part.records) for part in parts) >= self._batch_records
 
     async def _more(self, subscription: Subscription, max_records: int) -> Batch | None:
         """Return what is there already. What is away is met, and waited for, by the next gathering."""

@@ -162,7 +162,7 @@ class Runner:
 
     async def _linger(self, parts: Sequence[Part]) -> None:
         """Let records gather for a moment where all was read; the first after a quiet time does not wait."""
-        if parts and not self._gathering.is_full(parts):
+        if parts and self._gathering.found_all:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._trying.stop.wait(), self._linger_seconds)
 

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from tests.consuming import (
 )
 
 PARTITION = TopicPartition(GROUP, 0)
+Read = Callable[[int, float], Awaitable[Batch | None]]
 
 
 @pytest.fixture
@@ -130,8 +132,23 @@ async def test_a_consumer_without_checkpoint_starts_where_the_log_begins_now(
     assert await counted(store, "seen") == 3
 
 
-class WideLog(MemoryLog):
-    """A log of four partitions, each with three people who join, that can fail to be read."""
+class AlteredLog(MemoryLog):
+    """A log whose subscriptions read what ``altered`` makes of it."""
+
+    async def altered(self, read: Read, max_records: int, timeout: float) -> Batch | None:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def subscribe(
+        self, topics: Sequence[str], group: str, assignee: Assignee
+    ) -> AsyncIterator[Subscription]:
+        async with super().subscribe(topics, group, assignee) as subscription:
+            subscription.read = partial(self.altered, subscription.read)  # type: ignore[method-assign]
+            yield subscription
+
+
+class WideLog(AlteredLog):
+    """A log of four partitions that can fail when it is asked for more."""
 
     def __init__(self, *errors: LogUnavailable) -> None:
         super().__init__(partitions=4)
@@ -146,20 +163,10 @@ class WideLog(MemoryLog):
         assert all(ends.values())
         return ends
 
-    @asynccontextmanager
-    async def subscribe(
-        self, topics: Sequence[str], group: str, assignee: Assignee
-    ) -> AsyncIterator[Subscription]:
-        async with super().subscribe(topics, group, assignee) as subscription:
-            read = subscription.read
-
-            async def failing(max_records: int, timeout: float) -> Batch | None:
-                if timeout == 0 and self.errors:
-                    raise self.errors.pop()
-                return await read(max_records, timeout)
-
-            subscription.read = failing  # type: ignore[method-assign]
-            yield subscription
+    async def altered(self, read: Read, max_records: int, timeout: float) -> Batch | None:
+        if timeout == 0 and self.errors:
+            raise self.errors.pop()
+        return await read(max_records, timeout)
 
 
 def commits_of(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Move]]:
@@ -207,6 +214,19 @@ async def test_a_commit_holds_no_more_records_than_a_batch(
         await reached(consuming, ends)
     assert max(sizes) == 7
     assert sum(sizes) == await counted(store, "seen") == 40
+
+
+async def test_a_commit_gathers_no_further_once_it_holds_some_mebibytes(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.gathering.BATCH_BYTES", 1)
+    log = WideLog()
+    ends = await log.fill()
+    made = commits_of(store, monkeypatch)
+    consuming = runner(log, store, linger_seconds=3600)
+    async with running(consuming):
+        await reached(consuming, ends)
+    assert [len(moves) for moves in made] == [1, 1, 1, 1]
 
 
 async def test_a_log_that_goes_away_while_more_is_looked_for_keeps_nothing_in_hand_waiting(
@@ -684,28 +704,18 @@ async def test_a_gap_that_is_skipped_is_recorded_and_reading_goes_on_where_the_l
 # Stretches that hold nothing for this consumer
 
 
-class PassingLog(MemoryLog):
+class PassingLog(AlteredLog):
     """A log whose partition says how far it was read without a record in it, as a journal of other topics."""
 
     def __init__(self, *progress: int) -> None:
         super().__init__(partitions=1)
         self.progress = deque(progress)
 
-    @asynccontextmanager
-    async def subscribe(
-        self, topics: Sequence[str], group: str, assignee: Assignee
-    ) -> AsyncIterator[Subscription]:
-        async with super().subscribe(topics, group, assignee) as subscription:
-            read = subscription.read
-
-            async def passing(max_records: int, timeout: float) -> Batch | None:
-                if self.progress:
-                    offset = self.progress.popleft()
-                    return Batch(PARTITION, (), offset, offset)
-                return await read(max_records, timeout)
-
-            subscription.read = passing  # type: ignore[method-assign]
-            yield subscription
+    async def altered(self, read: Read, max_records: int, timeout: float) -> Batch | None:
+        if self.progress:
+            offset = self.progress.popleft()
+            return Batch(PARTITION, (), offset, offset)
+        return await read(max_records, timeout)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3600, [30]), (0, [10, 20, 30])])
