@@ -1,5 +1,6 @@
 """Taking from a subscription what goes into one commit."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,6 +9,9 @@ from bridge.log.base import Batch, Subscription, TopicPartition
 from consumers.applying import Part
 from consumers.assignment import Assignment
 from consumers.trying import Trying
+
+READ_RECORDS: Final = 100
+"""Records a read: what is fetched is taken apart in the loop, for 2 ms at a stretch of so many."""
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
 """Values gathered before a commit: a transaction takes as much of SQLite's disk again before it ends."""
@@ -34,19 +38,21 @@ class Gathering:
         """
         parts: dict[TopicPartition, Part] = {}
         left, room = self._batch_records, BATCH_BYTES
-        batch = await self._trying.persist(lambda: subscription.read(left, self._poll_seconds))
+        first = min(left, READ_RECORDS)
+        batch = await self._trying.persist(lambda: subscription.read(first, self._poll_seconds))
         while batch is not None:
             self._add(batch, parts)
             left -= len(batch.records)
             room -= sum(len(stored.record.value or b"") for stored in batch.records)
             if not batch.records or min(left, room) <= 0:
                 break
-            batch = await self._more(subscription, left)
+            batch = await self._more(subscription, min(left, READ_RECORDS))
         self.found_all = batch is None
         return list(parts.values())
 
     async def _more(self, subscription: Subscription, max_records: int) -> Batch | None:
         """Return what is there already. What is away is met, and waited for, by the next gathering."""
+        await asyncio.sleep(0)  # what is fetched already is read without a wait: others get their turn
         try:
             return await subscription.read(max_records, 0)
         except (LogUnavailable, StoreUnavailable):
