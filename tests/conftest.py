@@ -15,7 +15,7 @@ from tests.parts.proxy import Proxy
 
 Part = TypeVar("Part")
 FIXTURES = {
-    "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka", "distant_kafka"},
+    "kafka": {"kafka", "own_kafka", "absent_kafka", "sasl_kafka", "distant_kafka", "yielding_kafka"},
     "postgres": {"postgres", "postgres_url", "postgres_database", "own_postgres"},
 }
 MET = "met"
@@ -77,9 +77,24 @@ def absent_kafka() -> Iterator[KafkaServer]:
 @pytest.fixture
 def distant_kafka() -> Iterator[tuple[KafkaServer, Proxy]]:
     """A broker of this test alone, reached only through a proxy that can become a black hole."""
-    with Proxy() as proxy, had(start_kafka(own=True, quick=True, advertised=proxy.address)) as server:
-        proxy.target = server.listens_at
-        yield server, proxy
+    with _behind_a_proxy() as reached:
+        yield reached
+
+
+@pytest.fixture
+def yielding_kafka() -> Iterator[tuple[KafkaServer, Proxy]]:
+    """The same, and the broker takes what others leave of the cores, as another machine's would."""
+    with _behind_a_proxy(yielding=True) as reached:
+        yield reached
+
+
+@contextmanager
+def _behind_a_proxy(*, yielding: bool = False) -> Iterator[tuple[KafkaServer, Proxy]]:
+    with Proxy() as proxy:
+        broker = start_kafka(own=True, quick=True, advertised=proxy.address, yielding=yielding)
+        with had(broker) as server:
+            proxy.target = server.listens_at
+            yield server, proxy
 
 
 @pytest.fixture(scope="session")

@@ -175,10 +175,10 @@ def through(trial: Trial, fault: Fault, decides: Callable[[], bool]) -> Figures:
 @pytest.mark.parametrize(("name", "layout"), product(FAULTS, FLOORS_MS) if SOAK else LAID_OUT)
 @pytest.mark.timeout(240)
 def test_a_broker_that_is_away_changes_no_answer_slows_none_and_loses_nothing(
-    tmp_path: Path, distant_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str, layout: str
+    tmp_path: Path, yielding_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str, layout: str
 ) -> None:
-    fault = faults(*distant_kafka)[name]
-    data_dir, settings = tmp_path / "data", over(distant_kafka[0], prefix)
+    fault = faults(*yielding_kafka)[name]
+    data_dir, settings = tmp_path / "data", over(yielding_kafka[0], prefix)
     asked = tencent_invite("g", "ada", "mallory", refused="mallory")
     measured: list[Figures] = []
 

@@ -91,6 +91,7 @@ def start_kafka(
     quick: bool = False,
     settings: Mapping[str, str] | None = None,
     advertised: str = "",
+    yielding: bool = False,
 ) -> Iterator[KafkaServer]:
     """Yield a broker and end it afterwards. Raises PartMissing, saying everything that was tried.
 
@@ -98,6 +99,7 @@ def start_kafka(
     it has an address but is not started yet. ``quick``: it starts in half the time and is slower then, which
     is for tests, not for benches. ``settings`` are added to the broker's properties.
     ``advertised``: the address clients are told, where something of the caller's stands before the broker.
+    ``yielding``: it takes what others leave of the cores, as if it had its own elsewhere (no container does).
     """
     address = os.environ.get(ADDRESS)
     if address and not (own or sasl or settings or advertised):
@@ -109,7 +111,14 @@ def start_kafka(
         for make in (_in_container, _from_jars):
             try:
                 server = ending.enter_context(
-                    make(wanted, sasl=sasl, running=running, quick=quick, advertised=advertised)
+                    make(
+                        wanted,
+                        sasl=sasl,
+                        running=running,
+                        quick=quick,
+                        advertised=advertised,
+                        yielding=yielding,
+                    )
                 )
             except PartMissing as reason:
                 tried.append(str(reason))
@@ -204,12 +213,10 @@ class _Jars:
         self._server.resume()
 
 
-YIELDING = 'echo 19 2>/dev/null > /proc/self/autogroup; exec nice -n 19 "$@"'
-ELSEWHERE = ("sh", "-c", YIELDING, "sh")
-"""What makes a broker that is reached over a way of its own another machine's: it takes what ours leave.
+YIELDING = ("sh", "-c", 'echo 19 2>/dev/null > /proc/self/autogroup; exec nice -n 19 "$@"', "sh")
+"""What makes a broker take what others leave: its compilers hold a core for some milliseconds at a time.
 
-A broker's compilers hold a core for some milliseconds at a time, for which nobody here would have to wait. It
-has a session of its own, and the kernel weighs sessions against each other before it weighs processes.
+It has a session of its own, and the kernel weighs sessions against each other before it weighs processes.
 """
 
 
@@ -221,6 +228,7 @@ def _from_jars(
     running: bool = True,
     quick: bool = True,
     advertised: str = "",
+    yielding: bool = False,
     users: Sequence[str] = (),
 ) -> Iterator[KafkaServer]:
     runtime, jars = java(), kafka_jars()
@@ -232,9 +240,8 @@ def _from_jars(
     properties = {**_properties("127.0.0.1", ports, told, str(place / "data")), **wanted}
     config = place / "server.properties"
     config.write_text(_text(properties))
-    yields = ELSEWHERE if advertised else ()
     options = ("-Xms256m", "-Xmx512m", *(QUICK if quick else ()))
-    jvm: Command = [*yields, runtime, "-cp", f"{jars}/*", *options]
+    jvm: Command = [*(YIELDING if yielding else ()), runtime, "-cp", f"{jars}/*", *options]
     engine = _Jars([*jvm, "kafka.Kafka", config], place / "broker.log")
     try:
         plain = _properties("127.0.0.1", ports, address, "")
@@ -255,7 +262,7 @@ def _text(properties: Mapping[str, str]) -> str:
 
 @contextmanager
 def _in_container(
-    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool, advertised: str
+    wanted: Mapping[str, str], *, sasl: bool, running: bool, quick: bool, advertised: str, yielding: bool
 ) -> Iterator[KafkaServer]:
     box = container(IMAGE)
     port = free_port()
