@@ -172,7 +172,7 @@ def through(trial: Trial, fault: Fault, decides: Callable[[], bool]) -> Figures:
     return Figures(figures(quiet), figures(away), figures(back))
 
 
-@pytest.mark.parametrize(("name", "layout"), product(FAULTS, FLOORS_MS) if SOAK else LAID_OUT)
+@pytest.mark.parametrize(("name", "layout"), [*product(FAULTS, FLOORS_MS)] if SOAK else LAID_OUT)
 @pytest.mark.timeout(240)
 def test_a_broker_that_is_away_changes_no_answer_slows_none_and_loses_nothing(
     tmp_path: Path, yielding_kafka: tuple[KafkaServer, Proxy], prefix: str, name: str, layout: str
