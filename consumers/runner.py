@@ -148,8 +148,8 @@ class Runner:
                 parts = await self._gathering.gather(subscription)
             except OffsetGone as gone:
                 return await self._meet_gap(gone)
-            self._assignment.measure()
             if parts:
+                self._assignment.measure()
                 await self._settle(subscription, parts)
             else:
                 self._trying.recovered()
