@@ -31,12 +31,12 @@ _SMALL = {
 }
 
 
-def until(look: Callable[[], Found], what: str, seconds: float = 20.0) -> Found:
+def until(look: Callable[[], Found], what: str, seconds: float = 20.0, every: float = 0.03) -> Found:
     """Return what ``look`` finds once it is true. Fails, saying what was waited for and seen last."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; last seen: {found!r}"
-        time.sleep(0.03)
+        time.sleep(every)
     return found
 
 
@@ -56,6 +56,8 @@ class Bridge:
         place.mkdir(parents=True, exist_ok=True)
         name = f"{words[0]}-{time.monotonic_ns()}"
         self._out, self._err = place / f"{name}.out", place / f"{name}.err"
+        self._events: list[dict[str, Any]] = []
+        self._events_end = 0  # of what was taken from standard error so far, in bytes
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _KILLED_WITH_PARENT, *command(*words, prelude=prelude)],
@@ -79,9 +81,12 @@ class Bridge:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the log lines so far, or those of one event."""
-        whole = self.err.rpartition("\n")[0]
-        found = [orjson.loads(line) for line in whole.splitlines() if line.startswith("{")]
-        return [event for event in found if name in (None, event["event"])]
+        with self._err.open("rb") as err:  # from where the last look ended: a busy process says much
+            err.seek(self._events_end)
+            whole, end, _ = err.read().rpartition(b"\n")
+        self._events_end += len(whole + end)
+        self._events += [orjson.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
+        return [event for event in self._events if name in (None, event["event"])]
 
     @property
     def is_running(self) -> bool:

@@ -76,7 +76,7 @@ class Relay:
         self._reason = ""
         self._since = time.monotonic()
         self._next = self._end = 0
-        self._oldest_ms: int | None = None
+        self._oldest_ms: int | None = None  # no record that is left is older, as far as is known
 
     def stop(self) -> None:
         """Make ``run`` return once the journal is relayed to its end, or ``drain_seconds`` are over."""
@@ -139,13 +139,17 @@ class Relay:
     async def _relay_from(self, reader: ReadAhead) -> None:
         while not self._is_drained():
             batch = await self._persist(reader.read)
+            read_ms = self._now_ms()
             if batch is None:
+                self._oldest_ms = read_ms
                 continue
             self._end = max(self._end, batch.end_offset)
             is_last = batch.next_offset >= batch.end_offset
             if not is_last:
                 reader.begin()
             await self._move(batch)
+            if is_last:
+                self._oldest_ms = read_ms
             self._measure()
             if is_last and not self._stopping.is_set():
                 await asyncio.sleep(self._linger_seconds)
@@ -163,7 +167,6 @@ class Relay:
             self._oldest_ms = records[0].record.timestamp
             await self._publish(records)
             await self._mark(records[-1].offset + 1)
-        self._oldest_ms = None
         if batch.next_offset > self._next:
             await self._mark(batch.next_offset)
 

@@ -16,6 +16,7 @@ Provider = Literal["tencent", "openim"]
 Phase = Literal["after", "before"]
 START_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.25
 _seeds = itertools.count(SEED)
 
 
@@ -169,13 +170,16 @@ def drained(bridge: Bridge, journal: int = 1, seconds: float = 60.0) -> None:
 
 
 def caught_up(bridge: Bridge, part: str, seconds: float = 60.0) -> None:
-    """Return once this relay or projection is no further behind than callers at work keep it."""
+    """Return once this relay or projection is no further behind than callers at work keep it.
+
+    Looks now and then only: the looking takes of the same cores.
+    """
 
     def is_close() -> bool:
         said = bridge.part(part)
         return bool(said["ok"] and said["lag_seconds"] < CLOSE_SECONDS)
 
-    until(is_close, f"the {part} has caught up", seconds)
+    until(is_close, f"the {part} has caught up", seconds, LOOK_SECONDS)
 
 
 def metric(bridge: Bridge, name: str, **labels: str) -> float:

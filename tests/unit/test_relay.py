@@ -42,6 +42,7 @@ class Journal:
         self.locked = False
         self.mark_trouble: list[Exception] = []
         self.grown = asyncio.Event()
+        self.read_seconds = 0.0
 
     def add(self, *records: Record) -> None:
         self.records += records
@@ -93,6 +94,7 @@ class JournalReader:
                 await asyncio.wait_for(self.journal.grown.wait(), timeout)
             except TimeoutError:
                 return None
+        await asyncio.sleep(self.journal.read_seconds)
         found = list(enumerate(self.journal.records))[self.next : self.next + max_records]
         self.next += len(found)
         stored = [StoredRecord(offset, record) for offset, record in found]
@@ -269,6 +271,39 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends() -> No
     ]
     assert counted("relay_lag_records", journal="7") == 0
     assert counted("relay_lag_seconds", journal="7") == 0
+
+
+async def test_between_two_batches_of_a_backlog_it_is_as_far_behind_as_before() -> None:
+    journal, target = Journal(100), Target()
+    journal.read_seconds = 0.01
+    seen: list[tuple[int, float]] = []
+    relay = Relay(journal, target, Target(), batch_records=10, now_ms=lambda: 61_000)
+
+    async with running(relay), asyncio.timeout(SECONDS):
+        while journal.marked != 100:
+            await asyncio.sleep(0)
+            if journal.marked:
+                seen.append((relay.status().lag_records, relay.status().lag_seconds))
+    assert len({records for records, _ in seen}) >= 5
+    for records, seconds in seen:
+        oldest_ms = 1_000 + 100 - records
+        assert (61_000 - oldest_ms) / 1000 <= seconds <= 60.0 if records else seconds == 0.0
+
+
+async def test_the_first_record_after_a_long_rest_is_not_behind_for_the_length_of_the_rest() -> None:
+    journal, target = Journal(1), Target()
+    now = 61_000
+    reads: list[float] = []
+    relay = Relay(journal, target, Target(), now_ms=lambda: reads.append(now) or now)
+    async with running(relay):
+        await until(lambda: journal.marked == 1)
+        now = 3_661_000
+        await until(lambda: now in reads)  # it looked once more and found nothing
+        target.away = True
+        journal.records.append(record(1))  # and has not read it yet
+        assert (relay.status().lag_records, relay.status().lag_seconds) == (1, 0.0)
+        target.away = False
+        journal.grown.set()
 
 
 async def test_a_mark_that_cannot_be_moved_stops_nothing() -> None:
