@@ -101,9 +101,10 @@ class IngressSettings(_Section):
     hold what has arrived of requests that are not whole.
 
     ``workers`` processes take callbacks in, a journal each, under one that watches over them, and all else is
-    done in a process behind them; with 0 one process does everything. ``share_port`` lets several such
-    services listen on one port. ``trusted_hops`` counts the proxies in front that write X-Forwarded-For.
-    ``allow_unauthenticated`` lets it start with an open door.
+    done in a process behind them; with 0 one process does everything. Unsaid it is 1 where the whole bridge
+    runs over Kafka, else 0. ``share_port`` lets several such services listen on one port. ``trusted_hops``
+    counts the proxies in front that write X-Forwarded-For. ``allow_unauthenticated`` lets it start with an
+    open door.
     """
 
     host: str = "127.0.0.1"
@@ -114,7 +115,7 @@ class IngressSettings(_Section):
     max_waiting: Count = 4096
     max_connections: Count = 2048
     buffer_bytes: Size = 128 * 1024 * 1024
-    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    workers: Annotated[int, Field(ge=0, le=64)] | None = None
     share_port: bool = False
     trusted_hops: Annotated[int, Field(ge=0, le=16)] = 0
     allow_unauthenticated: bool = False

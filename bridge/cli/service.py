@@ -22,13 +22,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no banner; log
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Processes that take callbacks in on the one port, a journal each; one more does the rest."
+        help="Processes that take callbacks in on the one port, a journal each; one more does the rest. "
+        "0: one process for everything.",
+        show_default="for run over Kafka 1, else 0",
     ),
 ]
 
 
 def run_all(quiet: Quiet = False, workers: Workers = None) -> None:
-    """Run the whole bridge: ingress, relay (with Kafka) and projections, in one process unless told else."""
+    """Run the whole bridge: ingress, relay (with Kafka) and projections."""
     _serve(ALL_ROLES, quiet, workers)
 
 
@@ -63,9 +65,22 @@ def run_consume() -> None:
 def _serve(roles: frozenset[Role], quiet: bool, workers: int | None = None) -> None:
     current = settings() if workers is None else settings(ingress={"workers": workers})
     announce = None if quiet else _announce(current)
-    if Role.INGRESS in roles and current.ingress.workers:
-        sys.exit(asyncio.run(Supervisor(current, roles).run(announce)))
+    count = _workers(roles, current)
+    if count:
+        sys.exit(asyncio.run(Supervisor(current, roles, count).run(announce)))
     sys.exit(run_loop(Service(current, roles).run(announce)))
+
+
+def _workers(roles: frozenset[Role], current: Settings) -> int:
+    """Return how many processes take callbacks in; 0 when this one does, and everything else too.
+
+    Over Kafka one of its own is worth having: what an outage left behind is caught up with beside it.
+    """
+    if Role.INGRESS not in roles:
+        return 0
+    if current.ingress.workers is None:
+        return 1 if roles == ALL_ROLES and not current.embedded else 0
+    return current.ingress.workers
 
 
 def _announce(current: Settings) -> Callable[[Started], None]:

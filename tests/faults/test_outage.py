@@ -99,7 +99,7 @@ def laid_out(layout: str, data_dir: Path, **settings: str) -> Iterator[Processes
             others = [start(role, prelude=yielding) for role in ("relay", "consume")]
             yield Processes(start("ingress"), *others)
         else:
-            bridge = start("run", *(["--workers", "1"] if layout == "a worker" else []))
+            bridge = start("run", *([] if layout == "a worker" else ["--workers", "0"]))
             yield Processes(bridge, bridge, bridge)
 
 

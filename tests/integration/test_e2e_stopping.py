@@ -36,12 +36,15 @@ def kept(data_dir: Path) -> set[str]:
     return {member["user_id"] for event in said.lines() for member in event["data"]["members"]}
 
 
-def test_a_second_signal_ends_the_waiting_for_a_kafka_that_does_not_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "unfinished"), [("0", "relay"), ("1", "relay and projections")])
+def test_a_second_signal_ends_the_waiting_for_a_kafka_that_does_not_answer(
+    tmp_path: Path, workers: str, unfinished: str
+) -> None:
     data_dir = tmp_path / "data"
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         servers = f"127.0.0.1:{silent.getsockname()[1]}"
         settings = {"KAFKA__BOOTSTRAP_SERVERS": servers, "DRAIN_SECONDS": "60", "RULES__GRACE_SECONDS": "0.1"}
-        with running("run", data_dir=data_dir, **settings) as bridge:
+        with running("run", data_dir=data_dir, INGRESS__WORKERS=workers, **settings) as bridge:
             assert send(bridge, tencent_join("g", "ada")) == (200, TENCENT_OK)
             until(lambda: bridge.part("relay of journal 1"), "the relay is at work")
             bridge.signal(signal.SIGTERM)
@@ -49,7 +52,7 @@ def test_a_second_signal_ends_the_waiting_for_a_kafka_that_does_not_answer(tmp_p
             assert bridge.readyz()[0] == 503
             bridge.signal(signal.SIGTERM)
             assert bridge.wait(10) == 1
-    assert "relay" in bridge.events("service.stopped")[-1]["unfinished"]
+    assert unfinished in bridge.events("service.stopped")[-1]["unfinished"]
     assert kept(data_dir) == {"ada"}
 
 

@@ -293,8 +293,13 @@ async def test_between_two_batches_of_a_backlog_it_is_as_far_behind_as_before() 
 async def test_the_first_record_after_a_long_rest_is_not_behind_for_the_length_of_the_rest() -> None:
     journal, target = Journal(1), Target()
     now = 61_000
-    reads: list[float] = []
-    relay = Relay(journal, target, Target(), now_ms=lambda: reads.append(now) or now)
+    reads: list[int] = []
+
+    def now_ms() -> int:
+        reads.append(now)
+        return now
+
+    relay = Relay(journal, target, Target(), now_ms=now_ms)
     async with running(relay):
         await until(lambda: journal.marked == 1)
         now = 3_661_000

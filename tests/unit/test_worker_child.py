@@ -135,7 +135,7 @@ async def test_what_a_process_counted_is_not_told_once_it_is_gone(
 
 
 async def test_what_one_process_counted_is_kept_before_another_has_answered(tmp_path: Path) -> None:
-    supervisor = Supervisor(Settings(data_dir=tmp_path), frozenset({Role.INGRESS}))
+    supervisor = Supervisor(Settings(data_dir=tmp_path), frozenset({Role.INGRESS}), 1)
     quick, slow = Told("worker 1", "counted_total 5.0"), Told("worker 2", "counted_total 1.0")
     quick.answers.set()
     supervisor._workers = cast("dict[int, Child]", {1: quick, 2: slow})

@@ -36,10 +36,10 @@ _log = logger("supervisor")
 
 
 class Supervisor:
-    """``settings.ingress.workers`` processes for the ingress, one for all other roles, as one service."""
+    """``workers`` processes for the ingress, one for all other roles, as one service."""
 
-    def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
-        self._settings, self._roles = settings, roles
+    def __init__(self, settings: Settings, roles: frozenset[Role], workers: int) -> None:
+        self._settings, self._roles, self._count = settings, roles, workers
         self._workers: dict[int, Child] = {}
         self._others: list[Child] = []
         self._merging = Merging()
@@ -71,6 +71,7 @@ class Supervisor:
     def parts(self) -> Mapping[str, Part]:
         """Return how the service is doing, every process's parts included, as seen within the last second.
 
+        Those of several workers are told apart by the worker's name; of one they are named as ever.
         Only ``workers`` gates, and only when no worker is ready: those that are take the callbacks of those
         that are not, so an orchestrator must not remove an instance of which one worker restarts.
         """
@@ -84,7 +85,7 @@ class Supervisor:
         parts["workers"] = Part(bool(ready), says, gates=True)
         for child in self._children:
             parts[child.name] = child.part()
-            prefix = "" if child in self._others else f"{child.name}: "
+            prefix = f"{child.name}: " if len(self._workers) > 1 and child not in self._others else ""
             for name, part in (child.look.parts if child.look else {}).items():
                 parts[prefix + name] = part._replace(gates=False)
         return parts
@@ -105,7 +106,7 @@ class Supervisor:
         """Open the ports; close them at the end."""
         ingress, at = self._settings.ingress, self._settings.ops
         listeners, host, port = open_listeners(
-            ingress.host, ingress.port, ingress.workers, shared=ingress.share_port
+            ingress.host, ingress.port, self._count, shared=ingress.share_port
         )
         ops = OpsServer(self.parts, self.metrics)
         try:
