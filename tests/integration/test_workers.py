@@ -261,6 +261,30 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
             assert time.monotonic() - begun < 20
 
 
+NO_PRIORITIES = """
+import ctypes, platform, struct
+number = {"x86_64": 141, "aarch64": 140}[platform.machine()]  # setpriority
+steps = ((0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000))
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)), 0, 0) == 0
+"""
+"""What a sandbox does that lets nobody set priorities (a filter of system calls): EPERM."""
+
+
+def test_a_sandbox_that_forbids_priorities_keeps_nothing_from_working(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with service("run", workers=1, data_dir=data_dir, prelude=NO_PRIORITIES) as bridge:
+        call = openim_join("g", "ada")
+        assert post(bridge.ingress + call.path, call.body) == (200, call.wanted)
+        until(lambda: members(f"sqlite:///{data_dir}/imbridge.sqlite"), "it is in the tables")
+        others = bridge.part("relay and projections")["pid"]
+        assert os.getpriority(os.PRIO_PROCESS, others) == os.getpriority(os.PRIO_PROCESS, 0)
+        assert "Operation not permitted" in bridge.until_event("process.not_yielding")["reason"]
+        assert bridge.stop() == 0
+
+
 def test_settings_that_a_process_refuses_end_the_whole_start(tmp_path: Path) -> None:
     bridge = Bridge(
         "run", "--workers", "2", data_dir=tmp_path / "data", CONSUMERS__PROJECTIONS="groups,nonsense"

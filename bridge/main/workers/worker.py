@@ -35,10 +35,10 @@ async def _work() -> int:
     if not line:
         return 0  # the supervisor was gone before it said anything
     duty = read_duty(line)
-    if Role.INGRESS not in duty.roles:
-        _yield_cores()
     configure_logging(duty.settings.log.level, duty.settings.log.style)
     structlog.contextvars.bind_contextvars(process=duty.name)
+    if Role.INGRESS not in duty.roles:
+        _yield_cores()
     try:
         return await _serve(duty, orders)
     except ConfigurationError as error:
@@ -48,8 +48,14 @@ async def _work() -> int:
 
 
 def _yield_cores() -> None:
-    """Leave the cores to those who answer callers. Sessions are weighed against each other as groups."""
-    os.nice(_YIELDS)
+    """Leave the cores to those who answer callers, where a sandbox does not forbid it.
+
+    Sessions are weighed against each other as groups, where the kernel has such.
+    """
+    try:
+        os.nice(_YIELDS)
+    except OSError as error:
+        _log.warning("process.not_yielding", reason=str(error))
     with suppress(OSError):
         _AUTOGROUP.write_text(str(_YIELDS))
 
