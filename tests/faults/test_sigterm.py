@@ -97,7 +97,7 @@ def test_a_bridge_whose_broker_does_not_answer_stops_in_time_and_says_what_is_le
             load.until_acknowledged(1)
             own_kafka.suspend()
             at_some_moment(load, "run without a broker")
-            stopped_in_time(bridge, "relay")
+            stopped_in_time(bridge, "relay and projections")
             reports = load.stop()
     assert_none_refused(reports)
     assert bridge.events("relay.ended")[-1]["left"] > 0
