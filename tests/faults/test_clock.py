@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.command_line import imbridge
 from tests.faults.calls import is_stored, kept, send, until_members
-from tests.faults.kit import assert_kept, assert_legal, calling, drained, over
+from tests.faults.kit import assert_kept, assert_legal, calling, caught_up, drained, over
 from tests.faults.scale import chance, scaled
 from tests.faults.shim import Shim
 from tests.faults.test_sync import RULE, bridge_on
@@ -222,7 +222,7 @@ def test_over_kafka_relay_and_tables_go_on_under_load_while_the_clock_steps(
             shim.step(step)
             load.until_acknowledged(100)
             assert is_stored(bridge, at(tencent_join(f"g{place}", "ada"), now_ms()))
-            drained(bridge)
+            caught_up(bridge, "relay of journal 1")
             until_members(data_dir, f"g{place}", {"ada"})
         assert_legal(load.stop())
         drained(bridge)
