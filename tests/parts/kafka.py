@@ -185,6 +185,7 @@ def _properties(listen: str, ports: tuple[int, int, int], advertised: str, data:
         "group.initial.rebalance.delay.ms": "0",
         "auto.create.topics.enable": "false",
         "log.segment.delete.delay.ms": "100",
+        "log.initial.task.delay.ms": "86400000",  # tests write records older than any retention
     }
 
 
