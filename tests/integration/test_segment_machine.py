@@ -302,6 +302,7 @@ class SegmentMachine(RuleBasedStateMachine):
             if any(isinstance(answer, LogError) for answer in answers):
                 assert all(isinstance(answer, JournalFull | list) for answer in answers)
                 if not self.log.is_writable():  # else it found room meanwhile in what it was told to forget
+                    assert not self.log.failed.is_set(), "full is what it is, then"
                     return
         raise AssertionError("the log never said that it is full")
 
